@@ -1,0 +1,122 @@
+# Needs a Python from 3.11 to 3.13 and nothing else: `make serve` on a fresh clone works.
+# Written for POSIX sh and make 3.81, so that macOS's own tools do.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# An interpreter of your own choice: make serve PYTHON=/opt/python3.12/bin/python3
+PYTHON ?=
+UV ?= .venv/bin/uv
+IMAGE ?= latentserve
+TARGET ?= service
+
+# The light environment serves; the other one trains, tests and checks.
+SERVICE_ENVIRONMENT := .venv-service
+ENVIRONMENT := .venv
+BIN := $(ENVIRONMENT)/bin
+
+# Takes the interpreter that was asked for, or the first acceptable one on PATH, or says what is missing.
+define find_python
+	for candidate in $(or $(PYTHON),python3 python3.12 python3.13 python3.11 python); do \
+	  if "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1; then \
+	    python=$$candidate; break; \
+	  fi; \
+	done; \
+	if [ -z "$${python-}" ]; then \
+	  echo "latentserve needs Python 3.11, 3.12 or 3.13, and none of these is one: $(or $(PYTHON),python3 python3.12 python3.13 python3.11 python)." >&2; \
+	  echo "Install one, or name yours: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; \
+	  exit 1; \
+	fi; \
+	if ! "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
+	  echo "$$python cannot make virtual environments (on Debian and Ubuntu: apt install python3-venv)." >&2; \
+	  exit 1; \
+	fi
+endef
+
+# install FOLDER LOCK: makes FOLDER hold exactly what LOCK lists, then the project itself.
+# Both steps are stamped with the content they came from, so a second call costs nothing,
+# a changed lock gives a fresh environment and a changed pyproject.toml only new entry points.
+define install
+	@lock=$$(cat $(2) | cksum)"$(CURDIR)"; \
+	if [ "$$(cat $(1)/.lock-stamp 2>/dev/null)" != "$$lock" ]; then \
+	  $(find_python); \
+	  echo "Installing $(2) into $(1) with $$("$$python" --version) ..." >&2; \
+	  "$$python" -m venv --clear $(1) && \
+	  $(1)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --only-binary :all: -r $(2) && \
+	  printf '%s' "$$lock" >$(1)/.lock-stamp || exit 1; \
+	fi; \
+	project=$$(cat pyproject.toml service/__init__.py | cksum); \
+	if [ "$$(cat $(1)/.project-stamp 2>/dev/null)" != "$$project" ]; then \
+	  $(1)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-deps --no-build-isolation --no-index --editable . && \
+	  printf '%s' "$$project" >$(1)/.project-stamp || exit 1; \
+	fi
+endef
+
+.PHONY: help
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: $(SERVICE_ENVIRONMENT)
+$(SERVICE_ENVIRONMENT):
+	$(call install,$@,requirements/service.txt)
+
+.PHONY: $(ENVIRONMENT)
+$(ENVIRONMENT):
+	$(call install,$@,requirements/dev.txt)
+
+.PHONY: serve
+serve: $(SERVICE_ENVIRONMENT) ## Serve models/ on http://127.0.0.1:8000 (PORT=8080, ARGS="--workers 2")
+	@exec $(SERVICE_ENVIRONMENT)/bin/latentserve serve $(if $(PORT),--port $(PORT)) $(ARGS)
+
+.PHONY: train
+train: $(ENVIRONMENT) ## Train a recipe into models/ (RECIPE=mnist-stacked, ARGS="--set training.epochs=5")
+	@if [ -z "$(RECIPE)" ]; then \
+	  echo "Which recipe? make train RECIPE=NAME, where NAME is one of:" >&2; \
+	  for file in training/recipes/*.toml; do echo "  $$(basename "$$file" .toml)" >&2; done; \
+	  exit 1; \
+	fi
+	@exec $(BIN)/latentserve-train train $(RECIPE) $(ARGS)
+
+# Tests that need the real data sets find them where this names them; without, they skip and say so.
+ifndef LATENTSERVE_DATA_DIR
+ifneq ($(wildcard ../shared/data),)
+test: export LATENTSERVE_DATA_DIR := $(abspath ../shared/data)
+endif
+endif
+
+.PHONY: test
+test: $(ENVIRONMENT) ## Run every test (ARGS="tests/bundle -k digest")
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+check: $(ENVIRONMENT) ## Lint, formatting, types, import directions
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: $(ENVIRONMENT) ## Format the code and fix what can be fixed by itself
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+.PHONY: image
+image: ## Build the container image (TARGET=service, service-gpu or training; IMAGE=latentserve)
+	docker build --target $(TARGET) --tag $(IMAGE)$(if $(filter-out service,$(TARGET)),:$(TARGET)) .
+
+# One resolution for everything: the other files take their versions from dev.txt.
+COMPILE = $(UV) pip compile pyproject.toml --group build --quiet --universal --python-version 3.11 \
+	--fork-strategy fewest --generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+
+.PHONY: lock
+lock: $(ENVIRONMENT) ## Lock the dependencies again (UPGRADE=1 takes the newest versions)
+	$(COMPILE) --extra train --extra dev --output-file requirements/dev.txt
+	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/service.txt
+	$(COMPILE) --constraint requirements/dev.txt --extra train --output-file requirements/train.txt
+	$(COMPILE) --constraint requirements/dev.txt --extra gpu --override requirements/gpu-overrides.txt --output-file requirements/gpu.txt
+
+.PHONY: clean
+clean: ## Remove the environments and caches
+	rm -rf $(ENVIRONMENT) $(SERVICE_ENVIRONMENT) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
