@@ -1,0 +1,179 @@
+"""The table from exception to HTTP problem (RFC 9457), and nothing else that knows a status."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import orjson
+
+from service import errors
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 1
+_MOST_FAULTS = 10
+
+
+@dataclass(frozen=True)
+class Problem:
+    """How one kind of error looks over HTTP.
+
+    Attributes:
+        status: HTTP status.
+        slug: Last part of the problem's ``type``: an anchor of ``/errors``.
+        title: What happened, the same for every occurrence.
+        advice: What a client can do about it.
+        retry: Whether the same request may succeed soon; sends ``Retry-After``.
+    """
+
+    status: int
+    slug: str
+    title: str
+    advice: str
+    retry: bool = False
+
+    @property
+    def type(self) -> str:
+        """Relative URI of the problem's documentation."""
+        return f"/errors#{self.slug}"
+
+
+PROBLEMS: dict[type[errors.LatentServeError], Problem] = {
+    errors.MalformedBody: Problem(
+        400, "malformed-body", "The body cannot be read",
+        "Send a body that is what its Content-Type says.",
+    ),
+    errors.ModelNotFound: Problem(
+        404, "model-not-found", "There is no such model", "GET /models lists the models."
+    ),
+    errors.VersionNotFound: Problem(
+        404, "version-not-found", "There is no such version of the model",
+        "GET /models/{name} lists the versions.",
+    ),
+    errors.ReportNotFound: Problem(
+        404, "report-not-found", "The model has no report",
+        "The bundle was published without a report page; nothing can be done over HTTP.",
+    ),
+    errors.NotAcceptable: Problem(
+        406, "not-acceptable", "No media type the client accepts can be written",
+        "Accept application/json, application/x-npy or, for rows of image models, image/png or"
+        " image/jpeg.",
+    ),
+    errors.CapabilityMissing: Problem(
+        409, "capability-missing", "The model does not serve this call",
+        "GET /models/{name} lists the calls of each model.",
+    ),
+    errors.EmptyCalibration: Problem(
+        409, "empty-calibration", "The model has no calibration scores",
+        "Publish the bundle with calibration rows.",
+    ),
+    errors.BodyTooLarge: Problem(
+        413, "body-too-large", "The body has too many bytes",
+        "Send fewer rows a request, or a denser media type, or raise LATENTSERVE_MAX_BODY_BYTES.",
+    ),
+    errors.TooManyRows: Problem(
+        413, "too-many-rows", "The request has too many rows",
+        "Send fewer rows a request, or raise LATENTSERVE_MAX_ROWS.",
+    ),
+    errors.UnsupportedMediaType: Problem(
+        415, "unsupported-media-type", "The body's media type cannot be read",
+        "Send application/json, application/x-npy or, to image models, image/png or image/jpeg,"
+        " without Content-Encoding.",
+    ),
+    errors.InvalidInput: Problem(
+        422, "invalid-input", "A shape, range, type or field is wrong",
+        "Read errors: each names a place in the request and what is expected there.",
+    ),
+    errors.ModelRequired: Problem(
+        422, "model-required", "The request names no model",
+        "Name one in the field or query parameter model, or set LATENTSERVE_DEFAULT_MODEL.",
+    ),
+    errors.NonFiniteResult: Problem(
+        422, "non-finite-result", "Rows overflow inside the model",
+        "The rows are finite but far outside what the model was trained on; check their units.",
+    ),
+    errors.InferenceFailed: Problem(
+        500, "internal-error", "The service failed", "Report the request id to the operator."
+    ),
+    errors.ModelUnavailable: Problem(
+        503, "model-unavailable", "The model is not ready",
+        "Wait while it loads; GET /models/{name} gives the reason when its bundle was refused.",
+        retry=True,
+    ),
+    errors.QueueFull: Problem(
+        503, "queue-full", "Too many rows wait already", "Try again later.", retry=True
+    ),
+    errors.Draining: Problem(
+        503, "draining", "The service is stopping", "Try again: another instance will answer.",
+        retry=True,
+    ),
+    errors.DeadlineExceeded: Problem(
+        504, "deadline-exceeded", "The time limit passed",
+        "Send fewer rows a request, or raise LATENTSERVE_REQUEST_TIMEOUT_SECONDS.",
+    ),
+}  # fmt: skip
+"""One row per error that can reach a client; a subclass without a row takes its parent's."""
+
+INTERNAL_ERROR = PROBLEMS[errors.InferenceFailed]
+NOT_FOUND = Problem(404, "not-found", "There is no such path", "GET /docs lists the paths.")
+METHOD_NOT_ALLOWED = Problem(
+    405, "method-not-allowed", "The path does not take this method", "Read the Allow header."
+)
+FRAMEWORK_PROBLEMS = {problem.status: problem for problem in (NOT_FOUND, METHOD_NOT_ALLOWED)}
+
+
+def problem_for(error: BaseException) -> Problem:
+    """Look up an error, by its class or the nearest of its parents with a row.
+
+    An error without a row is a fault of ours: 500 with a constant text.
+    """
+    for kind in type(error).__mro__:
+        if kind in PROBLEMS:
+            return PROBLEMS[kind]
+    return INTERNAL_ERROR
+
+
+def detail_of(error: BaseException, problem: Problem) -> str:
+    """Return the sentence for the client: its own for a request error, else a constant."""
+    return str(error) if isinstance(error, errors.RequestError) else problem.title
+
+
+def problem_body(
+    problem: Problem,
+    detail: str,
+    request_id: str,
+    faults: tuple[errors.Fault, ...] = (),
+) -> bytes:
+    """Write a problem document.
+
+    Args:
+        problem: The row of the table.
+        detail: What happened this time.
+        request_id: The request's id.
+        faults: Places that are wrong; the first few are written.
+    """
+    document = {
+        "type": problem.type,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": detail,
+        "request_id": request_id,
+        "errors": [
+            {"pointer": fault.pointer, "detail": fault.detail} for fault in faults[:_MOST_FAULTS]
+        ],
+    }
+    return orjson.dumps(document)
+
+
+def problem_headers(problem: Problem) -> list[tuple[bytes, bytes]]:
+    """Return the headers that belong to a problem besides those of every answer."""
+    headers = [(b"content-type", PROBLEM_MEDIA_TYPE.encode())]
+    if problem.retry:
+        headers.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode()))
+    return headers
+
+
+def framework_problem(status: int) -> Problem:
+    """Return the problem for a status that the framework decided on, such as 404 or 405."""
+    if status in FRAMEWORK_PROBLEMS:
+        return FRAMEWORK_PROBLEMS[status]
+    phrase = HTTPStatus(status).phrase
+    return Problem(status, phrase.lower().replace(" ", "-"), phrase, "")

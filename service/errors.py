@@ -1,0 +1,197 @@
+"""Every error this project raises on purpose.
+
+    LatentServeError
+    ├── ConfigurationError
+    │   └── ProviderUnavailable
+    ├── BundleError
+    │   ├── BundleNotFound
+    │   ├── UnsafeBundlePath
+    │   ├── BundleFileMissing
+    │   ├── BundleFileCorrupted
+    │   ├── InvalidManifest
+    │   │   └── UnsupportedSchemaVersion
+    │   ├── InvalidGraph
+    │   └── GoldenMismatch
+    ├── InferenceFailed
+    └── RequestError
+        ├── MalformedBody
+        ├── UnsupportedMediaType
+        ├── NotAcceptable
+        ├── BodyTooLarge
+        ├── TooManyRows
+        ├── InvalidInput
+        │   ├── ModelRequired
+        │   └── NonFiniteResult
+        ├── ModelNotFound
+        ├── VersionNotFound
+        ├── ReportNotFound
+        ├── CapabilityMissing
+        │   └── EmptyCalibration
+        ├── ModelUnavailable
+        ├── QueueFull
+        ├── Draining
+        └── DeadlineExceeded
+
+Messages name shapes, counts, types and names, never the values of a client's data.
+What an error becomes over HTTP is decided in one place, ``service/api/problems.py``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class LatentServeError(Exception):
+    """Root of the tree: catching it catches everything raised on purpose."""
+
+
+class ConfigurationError(LatentServeError):
+    """The settings cannot be used as given; the program does not start."""
+
+
+class ProviderUnavailable(ConfigurationError):
+    """An execution provider was asked for that this machine or build does not have."""
+
+
+class BundleError(LatentServeError):
+    """A model bundle cannot be used; the others are not affected."""
+
+
+class BundleNotFound(BundleError):
+    """There is no bundle folder, or no manifest in it."""
+
+
+class UnsafeBundlePath(BundleError):
+    """A bundle names a file outside its own folder, or one that is not a plain file."""
+
+
+class BundleFileMissing(BundleError):
+    """A file that the manifest lists is not there."""
+
+
+class BundleFileCorrupted(BundleError):
+    """A file does not have the digest that the manifest states, or cannot be read as its kind."""
+
+
+class InvalidManifest(BundleError):
+    """The manifest is not JSON of the documented schema, or contradicts itself."""
+
+
+class UnsupportedSchemaVersion(InvalidManifest):
+    """The manifest was written for a schema version that this release does not read."""
+
+
+class InvalidGraph(BundleError):
+    """onnxruntime refuses a graph, or its inputs and outputs are not those of the manifest."""
+
+
+class GoldenMismatch(BundleError):
+    """A graph does not reproduce the golden outputs it was published with."""
+
+
+class InferenceFailed(LatentServeError):
+    """onnxruntime failed on inputs that had passed every check: a fault of ours, not the client's."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One place of a request that is wrong.
+
+    Attributes:
+        pointer: RFC 6901 pointer into the request body (``/inputs/3``), or the name of a
+            query parameter written the same way (``/seed``).
+        detail: What was received and what is expected, in one sentence without values.
+    """
+
+    pointer: str
+    detail: str
+
+
+class RequestError(LatentServeError):
+    """A request cannot be answered, for a reason that its sender can read and act on.
+
+    Attributes:
+        faults: The places that are wrong, when they can be named.
+    """
+
+    def __init__(self, detail: str, faults: Sequence[Fault] = ()) -> None:
+        """Keep the sentence for the client and the places it speaks of.
+
+        Args:
+            detail: One sentence that names shapes, counts, types or limits, never values.
+            faults: The places that are wrong, when they can be named.
+        """
+        super().__init__(detail)
+        self.faults = tuple(faults)
+
+
+class MalformedBody(RequestError):
+    """The body is not what its media type says it is."""
+
+
+class UnsupportedMediaType(RequestError):
+    """The body's media type or encoding is not one that this call and model can read."""
+
+
+class NotAcceptable(RequestError):
+    """The client accepts no media type that this call and model can write."""
+
+
+class BodyTooLarge(RequestError):
+    """The body has more bytes than the service reads."""
+
+
+class TooManyRows(RequestError):
+    """One request brings, or asks for, more rows than the service takes at once."""
+
+
+class InvalidInput(RequestError):
+    """The request can be read, but a shape, range, type or field in it is wrong."""
+
+    @classmethod
+    def at(cls, pointer: str, detail: str) -> "InvalidInput":
+        """Make the error of exactly one wrong place, whose sentence is also the summary."""
+        return cls(detail, [Fault(pointer, detail)])
+
+
+class ModelRequired(InvalidInput):
+    """The request names no model, and more than one could be meant."""
+
+
+class NonFiniteResult(InvalidInput):
+    """Finite inputs overflow inside the model: they lie far outside what it was trained on."""
+
+
+class ModelNotFound(RequestError):
+    """No model of that name is configured."""
+
+
+class VersionNotFound(RequestError):
+    """The model is known, but not in that version."""
+
+
+class ReportNotFound(RequestError):
+    """The bundle was published without a report page."""
+
+
+class CapabilityMissing(RequestError):
+    """The model is there, but this call is not among its capabilities."""
+
+
+class EmptyCalibration(CapabilityMissing):
+    """Scores cannot be judged: the bundle was published without calibration scores."""
+
+
+class ModelUnavailable(RequestError):
+    """The model is configured but not ready: it is still loading, or its bundle was refused."""
+
+
+class QueueFull(RequestError):
+    """As many rows wait as the service is willing to keep waiting."""
+
+
+class Draining(RequestError):
+    """The service is stopping and takes no new work."""
+
+
+class DeadlineExceeded(RequestError):
+    """The request was not answered within the time limit; its remaining work was dropped."""

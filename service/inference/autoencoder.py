@@ -1,0 +1,336 @@
+"""The six calls over one loaded bundle: numpy in, numpy out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.bundle.manifest import (
+    CALIBRATION_FILE,
+    DECODER,
+    ENCODER,
+    PRIORS_FILE,
+    Capability,
+)
+from service.bundle.storage import Bundle
+from service.errors import (
+    BundleFileCorrupted,
+    CapabilityMissing,
+    Fault,
+    InvalidInput,
+    InvalidManifest,
+    NonFiniteResult,
+)
+from service.inference.graphs import Graph, Ticket
+from service.inference.sampling import GaussianMixture, Prior, StandardNormal
+from service.inference.scoring import (
+    Scores,
+    conformal_p_values,
+    discovery_threshold,
+    p_value_floor,
+    threshold_at,
+)
+from service.inference.session import FloatArray
+
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Codes, shape (rows, *code shape); with ``log_variances`` they are posterior means."""
+
+    codes: FloatArray
+    log_variances: FloatArray | None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the rows of one request score, and which of them are anomalies.
+
+    Attributes:
+        score: Name of the score.
+        scores: Shape (rows,), higher is more anomalous.
+        p_values: Conformal p-values, shape (rows,).
+        anomalies: Shape (rows,).
+        threshold: Rows strictly above it are anomalies; None when nothing can be flagged.
+        calibration_rows: How many normal scores the p-values were taken against.
+        p_value_floor: Smallest p-value that so many rows can give.
+        warnings: Sentences about what the answer cannot promise.
+    """
+
+    score: str
+    scores: FloatArray
+    p_values: Scores
+    anomalies: BoolArray
+    threshold: float | None
+    calibration_rows: int
+    p_value_floor: float
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """New rows, the codes they were decoded from, and the seed that gives them again."""
+
+    samples: FloatArray
+    codes: FloatArray
+    seed: int
+
+
+class Autoencoder:
+    """One version of one model, ready to answer.
+
+    Attributes:
+        manifest: What the bundle says about itself.
+    """
+
+    def __init__(self, bundle: Bundle, graphs: Mapping[str, Graph]) -> None:
+        """Take a verified bundle and a way to run each of its graphs.
+
+        Args:
+            bundle: The bundle, for its manifest, calibration and priors.
+            graphs: A runner for every graph the manifest names.
+
+        Raises:
+            BundleError: Calibration or priors are not what the manifest says.
+        """
+        self.manifest = bundle.manifest
+        self._graphs = graphs
+        self._calibration = _read_calibration(bundle)
+        self._priors = _read_priors(bundle)
+
+    async def encode(
+        self, inputs: FloatArray, conditions: FloatArray | None = None, *, ticket: Ticket
+    ) -> Encoding:
+        """Turn rows into codes.
+
+        Args:
+            inputs: Shape (rows, *input shape), finite, in the client's units.
+            conditions: Shape (rows, conditions) for a conditional model, else None.
+            ticket: Deadline and times of the request.
+
+        Raises:
+            CapabilityMissing: The bundle does not serve this call.
+            NonFiniteResult: Rows overflow inside the model.
+        """
+        self._require("encode")
+        codes, *log_variances = await self._run(ENCODER, inputs, conditions, ticket=ticket)
+        return Encoding(codes, log_variances[0] if log_variances else None)
+
+    async def decode(
+        self, codes: FloatArray, conditions: FloatArray | None = None, *, ticket: Ticket
+    ) -> FloatArray:
+        """Turn codes, shape (rows, *code shape), into rows; errors as ``encode``."""
+        self._require("decode")
+        (outputs,) = await self._run(DECODER, codes, conditions, ticket=ticket, field="codes")
+        return outputs
+
+    async def reconstruct(
+        self, inputs: FloatArray, conditions: FloatArray | None = None, *, ticket: Ticket
+    ) -> FloatArray:
+        """Send rows through encoder and decoder; arguments and errors as ``encode``."""
+        self._require("reconstruct")
+        return await self._encode_and_decode(inputs, conditions, ticket)
+
+    async def denoise(
+        self, inputs: FloatArray, conditions: FloatArray | None = None, *, ticket: Ticket
+    ) -> FloatArray:
+        """Reconstruct rows with a model trained to undo noise; errors as ``encode``."""
+        self._require("denoise")
+        return await self._encode_and_decode(inputs, conditions, ticket)
+
+    async def score(
+        self,
+        inputs: FloatArray,
+        conditions: FloatArray | None = None,
+        *,
+        ticket: Ticket,
+        score: str | None = None,
+        false_positive_rate: float | None = None,
+        false_discovery_rate: float | None = None,
+    ) -> Judgement:
+        """Say how anomalous rows are, and which are anomalies at a stated error rate.
+
+        Args:
+            inputs: Shape (rows, *input shape).
+            conditions: As ``encode``.
+            ticket: As ``encode``.
+            score: Name of the score; the manifest's default when None.
+            false_positive_rate: In (0, 1); the manifest's default when both rates are None.
+            false_discovery_rate: In (0, 1); replaces the false-positive rate.
+
+        Raises:
+            CapabilityMissing: The bundle does not serve this call, or has no calibration.
+            InvalidInput: There is no such score.
+            NonFiniteResult: Rows overflow inside the model.
+        """
+        self._require("anomaly-score")
+        name, graph, calibration = self._score_named(score)
+        scores, *_ = await self._run(graph, inputs, conditions, ticket=ticket)
+        exact = scores.astype(np.float64)
+        p_values = conformal_p_values(exact, calibration)
+        floor = p_value_floor(calibration)
+        if false_discovery_rate is not None:
+            rate, kind = false_discovery_rate, "false-discovery rate"
+            threshold = discovery_threshold(p_values, rate, calibration)
+        else:
+            rate, kind = false_positive_rate or self._default_rate(), "false-positive rate"
+            threshold = threshold_at(rate, calibration)
+        too_few = (
+            f"{len(calibration)} calibration rows are too few for a {kind} this small:"
+            " no row can be flagged"
+        )
+        anomalies = exact > (np.inf if threshold is None else threshold)
+        return Judgement(
+            score=name,
+            scores=scores,
+            p_values=p_values,
+            anomalies=anomalies,
+            threshold=threshold,
+            calibration_rows=len(calibration),
+            p_value_floor=floor,
+            warnings=(too_few,) if floor > rate else (),
+        )
+
+    async def sample(
+        self,
+        count: int,
+        *,
+        seed: int,
+        ticket: Ticket,
+        temperature: float = 1.0,
+        prior: str | None = None,
+        conditions: FloatArray | None = None,
+    ) -> Samples:
+        """Draw codes from a prior and decode them; the same seed gives the same bytes.
+
+        Args:
+            count: Number of rows.
+            seed: Seed of the draw.
+            ticket: As ``encode``.
+            temperature: Scale of the deviations from the prior's means.
+            prior: Name of the prior; the manifest's default when None.
+            conditions: Shape (count, conditions) for a conditional model, else None.
+
+        Raises:
+            CapabilityMissing: The bundle does not serve this call.
+            InvalidInput: There is no such prior.
+        """
+        self._require("sample")
+        chosen = self._prior_named(prior)
+        flat = chosen.draw(count, np.random.default_rng(seed), temperature)
+        codes = flat.reshape(count, *self.manifest.code.shape)
+        (samples,) = await self._run(
+            DECODER, codes, conditions, ticket=ticket, field="samples", exclusive=True
+        )
+        return Samples(samples, codes, seed)
+
+    def thresholds(
+        self, false_positive_rates: tuple[float, ...]
+    ) -> dict[str, dict[str, float | None]]:
+        """Tabulate, for every calibrated score, the threshold at each false-positive rate."""
+        return {
+            name: {f"{rate:g}": threshold_at(rate, calibration) for rate in false_positive_rates}
+            for name, calibration in self._calibration.items()
+        }
+
+    async def _encode_and_decode(
+        self, inputs: FloatArray, conditions: FloatArray | None, ticket: Ticket
+    ) -> FloatArray:
+        codes, *_ = await self._run(ENCODER, inputs, conditions, ticket=ticket)
+        (outputs,) = await self._run(DECODER, codes, conditions, ticket=ticket)
+        return outputs
+
+    async def _run(
+        self,
+        graph: str,
+        rows: FloatArray,
+        conditions: FloatArray | None,
+        *,
+        ticket: Ticket,
+        field: str = "inputs",
+        exclusive: bool = False,
+    ) -> tuple[FloatArray, ...]:
+        takes_conditions = len(self.manifest.graphs[graph].inputs) > 1
+        inputs = (rows, conditions) if takes_conditions and conditions is not None else (rows,)
+        outputs = await self._graphs[graph].run(*inputs, ticket=ticket, exclusive=exclusive)
+        for output in outputs:
+            _refuse_non_finite(output, field)
+        return outputs
+
+    def _require(self, capability: Capability) -> None:
+        if capability not in self.manifest.capabilities:
+            raise CapabilityMissing(
+                f"model {self.manifest.name} does not serve {capability}; it serves"
+                f" {', '.join(self.manifest.capabilities)}"
+            )
+
+    def _default_rate(self) -> float:
+        assert self.manifest.anomaly  # noqa: S101  # the capability has been checked
+        return self.manifest.anomaly.default_false_positive_rate
+
+    def _score_named(self, name: str | None) -> tuple[str, str, Scores]:
+        assert self.manifest.anomaly  # noqa: S101  # the capability has been checked
+        scores = self.manifest.anomaly.scores
+        name = name or self.manifest.anomaly.default_score
+        if name not in scores:
+            raise InvalidInput.at(
+                "/score", f"model {self.manifest.name} has the scores {', '.join(scores)}"
+            )
+        return name, scores[name].graph, self._calibration.get(name, np.empty(0))
+
+    def _prior_named(self, name: str | None) -> Prior:
+        assert self.manifest.priors  # noqa: S101  # the capability has been checked
+        name = name or self.manifest.priors.default
+        if name not in self._priors:
+            raise InvalidInput.at(
+                "/prior", f"model {self.manifest.name} has the priors {', '.join(self._priors)}"
+            )
+        return self._priors[name]
+
+
+def _refuse_non_finite(output: FloatArray, field: str) -> None:
+    finite = np.isfinite(output)
+    if finite.all():
+        return
+    rows = np.flatnonzero(~finite.reshape(len(output), -1).all(axis=1))
+    detail = "is finite but overflows inside the model: far outside what it was trained on"
+    raise NonFiniteResult(
+        f"{len(rows)} of {len(output)} rows overflow inside the model",
+        [Fault(f"/{field}/{row}", f"row {row} {detail}") for row in rows[:10]],
+    )
+
+
+def _read_calibration(bundle: Bundle) -> dict[str, Scores]:
+    scores = bundle.manifest.anomaly.scores if bundle.manifest.anomaly else {}
+    arrays = bundle.arrays(CALIBRATION_FILE) if CALIBRATION_FILE in bundle.files else {}
+    calibration: dict[str, Scores] = {}
+    for name, spec in scores.items():
+        values = arrays.get(name, np.empty(0)).astype(np.float64)
+        if values.shape != (spec.calibration_rows,):
+            raise BundleFileCorrupted(
+                f"{CALIBRATION_FILE}: {name} has shape {values.shape}, the manifest says"
+                f" {spec.calibration_rows} rows"
+            )
+        if not np.isfinite(values).all() or (np.diff(values) < 0).any():
+            raise BundleFileCorrupted(f"{CALIBRATION_FILE}: {name} is not finite and ascending")
+        calibration[name] = values
+    return calibration
+
+
+def _read_priors(bundle: Bundle) -> dict[str, Prior]:
+    dimensions = int(np.prod(bundle.manifest.code.shape))
+    available = bundle.manifest.priors.available if bundle.manifest.priors else {}
+    priors: dict[str, Prior] = {}
+    for name, spec in available.items():
+        if spec.kind == "standard-normal":
+            priors[name] = StandardNormal(dimensions)
+            continue
+        mixture = GaussianMixture.from_arrays(bundle.arrays(PRIORS_FILE))
+        if mixture.dimensions != dimensions:
+            raise InvalidManifest(
+                f"{PRIORS_FILE} draws {mixture.dimensions} values, a code has {dimensions}"
+            )
+        priors[name] = mixture
+    return priors

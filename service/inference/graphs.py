@@ -1,0 +1,80 @@
+"""What the calls of an autoencoder need of a graph, and the plain way to provide it."""
+
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from service.inference.session import FloatArray, Session
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(slots=True)
+class Ticket:
+    """What one request carries through the graphs it needs.
+
+    Attributes:
+        deadline: ``time.monotonic()`` after which its work is not worth starting.
+        queue_seconds: Time spent waiting for graphs so far.
+        inference_seconds: Time spent running graphs so far.
+    """
+
+    deadline: float = float("inf")
+    queue_seconds: float = 0.0
+    inference_seconds: float = 0.0
+
+
+class Graph(Protocol):
+    """A graph that rows can be sent through, alone or together with other requests' rows."""
+
+    async def run(
+        self, *inputs: FloatArray, ticket: Ticket, exclusive: bool = False
+    ) -> tuple[FloatArray, ...]:
+        """Send rows through the graph.
+
+        Args:
+            inputs: Arrays in the signature's order, each (rows, *row shape).
+            ticket: Whose work this is; its times are added to.
+            exclusive: Never share a batch, so that the answer's bytes depend on nothing else.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class DirectGraph:
+    """A graph run at once on the caller's thread: for training, command lines and tests."""
+
+    session: Session
+    max_batch_rows: int = 256
+
+    async def run(
+        self, *inputs: FloatArray, ticket: Ticket, exclusive: bool = False
+    ) -> tuple[FloatArray, ...]:
+        """Send rows through the graph, ``max_batch_rows`` at a time; see ``Graph.run``."""
+        started = time.perf_counter()
+        parts = [
+            self.session.run(*(array[first : first + self.max_batch_rows] for array in inputs))
+            for first in range(0, len(inputs[0]), self.max_batch_rows)
+        ]
+        ticket.inference_seconds += time.perf_counter() - started
+        return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+
+
+def run_to_completion(call: Coroutine[Any, Any, Answer]) -> Answer:
+    """Drive a call over ``DirectGraph``s to its end without an event loop.
+
+    The calls of an autoencoder are written once, as coroutines, because served graphs have
+    queues. Over direct graphs they never wait for anything, so one step finishes them.
+
+    Raises:
+        RuntimeError: The call waited: it runs over graphs that need an event loop.
+    """
+    try:
+        call.send(None)
+    except StopIteration as finished:
+        return finished.value
+    call.close()
+    raise RuntimeError("the call waits for an event loop; run it in one")

@@ -1,0 +1,304 @@
+"""Which versions of which models are there, which are ready, and which one a request means."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from service.bundle.manifest import Manifest
+from service.bundle.storage import Bundle, BundleLocation, read_bundle
+from service.errors import (
+    BundleError,
+    ConfigurationError,
+    InvalidInput,
+    ModelNotFound,
+    ModelRequired,
+    ModelUnavailable,
+    VersionNotFound,
+)
+from service.inference.autoencoder import Autoencoder
+from service.inference.batching import QueuedGraph
+from service.inference.session import Session, SessionOptions
+from service.inference.verification import open_verified_sessions
+
+State: TypeAlias = Literal["loading", "ready", "refused"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A verified version, ready to answer.
+
+    Attributes:
+        name: Name of the model.
+        version: Its version.
+        autoencoder: The calls.
+        queues: The queue in front of each graph.
+        provider: The provider that really runs it.
+        golden_deviation: Largest deviation from its golden vectors on that provider.
+        load_seconds: Time it took to read, verify and warm it.
+    """
+
+    name: str
+    version: int
+    autoencoder: Autoencoder
+    queues: Mapping[str, QueuedGraph]
+    provider: str
+    golden_deviation: float
+    load_seconds: float
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says about itself."""
+        return self.autoencoder.manifest
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """What is known of one configured version.
+
+    Attributes:
+        location: Where its bundle lies.
+        state: ``loading``, ``ready`` or ``refused``.
+        reason: Why it was refused.
+        loaded: The model, when ready.
+    """
+
+    location: BundleLocation
+    state: State = "loading"
+    reason: str | None = None
+    loaded: LoadedModel | None = None
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How bundles become models.
+
+    Attributes:
+        session: Providers and threads of every graph.
+        max_batch_rows: Most rows of one run of a graph.
+        max_queue_rows: Most rows that may wait for a graph.
+    """
+
+    session: SessionOptions
+    max_batch_rows: int = 256
+    max_queue_rows: int = 65_536
+
+
+class Registry:
+    """The configured versions, by name and version.
+
+    Entries are replaced whole, so a reader sees a version in one state or the next, never
+    between. All methods but ``load_all`` are called on the event loop and do not wait.
+    """
+
+    def __init__(
+        self,
+        locations: list[BundleLocation],
+        options: LoadOptions,
+        *,
+        default_model: str | None = None,
+        pinned_versions: Mapping[str, int] | None = None,
+    ) -> None:
+        """Take what is configured; nothing is read before ``load_all``.
+
+        Args:
+            locations: The bundles to load.
+            options: How to load them.
+            default_model: What a request without a model means.
+            pinned_versions: What a request without a version means, by model.
+
+        Raises:
+            ConfigurationError: The default or a pinned version is not among the bundles.
+        """
+        self._versions: dict[str, dict[int, ModelVersion]] = {}
+        for location in sorted(locations):
+            by_version = self._versions.setdefault(location.name, {})
+            by_version[location.version] = ModelVersion(location)
+        self._options = options
+        self._default_model = default_model
+        self._pinned_versions = dict(pinned_versions or {})
+        self._executor = ThreadPoolExecutor(options.session.threads, "latentserve-inference")
+        if default_model is not None and default_model not in self._versions:
+            raise ConfigurationError(f"the default model {default_model} is not in the folder")
+        for name, version in self._pinned_versions.items():
+            if version not in self._versions.get(name, {}):
+                raise ConfigurationError(f"the pinned version {version} of {name} is not there")
+
+    def __iter__(self) -> Iterator[ModelVersion]:
+        """Iterate over all versions, by name and ascending version."""
+        by_name = list(self._versions.values())
+        return iter([version for by_version in by_name for version in by_version.values()])
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the configured models."""
+        return list(self._versions)
+
+    @property
+    def default_model(self) -> str | None:
+        """What a request without a model means, if anything."""
+        if self._default_model is not None:
+            return self._default_model
+        return self.names[0] if len(self._versions) == 1 else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether every configured version is loaded, and there is at least one."""
+        return bool(self._versions) and all(version.state == "ready" for version in self)
+
+    async def load_all(self) -> None:
+        """Read, verify and warm every version, off the event loop.
+
+        A bundle that fails is refused with its reason, in the log and in its entry.
+        """
+        for version in self:
+            self._put(await self._load(version))
+
+    async def _load(self, version: ModelVersion) -> ModelVersion:
+        location = version.location
+        try:
+            loaded = await asyncio.get_running_loop().run_in_executor(
+                self._executor, load_model, location, self._options, self._queued
+            )
+        except Exception as error:  # noqa: BLE001  # one bundle, however broken, never harms the others
+            expected = isinstance(error, BundleError)
+            reason = f"{type(error).__name__}: {error}" if expected else type(error).__name__
+            _log.error(
+                "bundle refused",
+                exc_info=not expected,
+                extra={"model": location.name, "version": location.version, "reason": reason},
+            )
+            return replace(version, state="refused", reason=reason)
+        _log.info(
+            "bundle ready",
+            extra={
+                "model": location.name,
+                "version": location.version,
+                "provider": loaded.provider,
+                "load_seconds": round(loaded.load_seconds, 3),
+            },
+        )
+        return replace(version, state="ready", loaded=loaded)
+
+    def _queued(self, session: Session) -> QueuedGraph:
+        return QueuedGraph(
+            session,
+            self._executor,
+            max_batch_rows=self._options.max_batch_rows,
+            max_queue_rows=self._options.max_queue_rows,
+        )
+
+    def _put(self, version: ModelVersion) -> None:
+        by_version = self._versions[version.location.name]
+        self._versions[version.location.name] = by_version | {version.location.version: version}
+
+    def versions_of(self, name: str) -> list[ModelVersion]:
+        """List the versions of a model, ascending.
+
+        Raises:
+            ModelNotFound: No model of that name is configured.
+        """
+        if name not in self._versions:
+            raise ModelNotFound(f"no model of that name; there are {self._list_names()}")
+        return list(self._versions[name].values())
+
+    def default_version(self, name: str) -> int | None:
+        """Return the version a request without one means: the pinned, else the highest ready."""
+        if name in self._pinned_versions:
+            return self._pinned_versions[name]
+        ready = [item.location.version for item in self.versions_of(name) if item.loaded]
+        return max(ready, default=None)
+
+    def resolve(self, name: str | None, version: int | None) -> LoadedModel:
+        """Find the model that a request means.
+
+        Args:
+            name: The request's model, if it names one.
+            version: The request's version, if it names one.
+
+        Raises:
+            ModelRequired: It names none and there is no default.
+            ModelNotFound: There is no such model.
+            VersionNotFound: There is no such version of it.
+            ModelUnavailable: It is still loading, or was refused.
+        """
+        name = name if name is not None else self._implied_name()
+        versions = {item.location.version: item for item in self.versions_of(name)}
+        chosen = version if version is not None else self.default_version(name)
+        if chosen is None:
+            raise ModelUnavailable(f"no version of {name} is ready: {_describe(versions)}")
+        if chosen not in versions:
+            raise VersionNotFound(
+                f"model {name} has the versions {', '.join(map(str, versions))}, not {chosen}"
+            )
+        loaded = versions[chosen].loaded
+        if loaded is None:
+            raise ModelUnavailable(
+                f"version {chosen} of {name} is not ready: {_describe({chosen: versions[chosen]})}"
+            )
+        return loaded
+
+    def _implied_name(self) -> str:
+        name = self.default_model
+        if name is not None:
+            return name
+        detail = f"name a model; there are {self._list_names()}"
+        if not self._versions:
+            raise ModelNotFound("no model is configured")
+        raise ModelRequired(detail, InvalidInput.at("/model", detail).faults)
+
+    def _list_names(self) -> str:
+        return ", ".join(self._versions) or "none"
+
+    async def close(self) -> None:
+        """Finish what waits in the queues and take no more."""
+        for version in self:
+            if version.loaded is not None:
+                for queue in version.loaded.queues.values():
+                    await queue.close()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _describe(versions: Mapping[int, ModelVersion]) -> str:
+    return "; ".join(
+        f"{number} is {item.state}" + (f" ({item.reason})" if item.reason else "")
+        for number, item in versions.items()
+    )
+
+
+def load_model(
+    location: BundleLocation,
+    options: LoadOptions,
+    queued: Callable[[Session], QueuedGraph],
+) -> LoadedModel:
+    """Read a bundle, prove that it is sound, and make it ready to answer.
+
+    Blocking; the golden replay has also warmed every session when this returns.
+
+    Args:
+        location: Where the bundle lies.
+        options: How its graphs are run.
+        queued: Puts a queue in front of a session.
+
+    Raises:
+        BundleError: The bundle is refused.
+    """
+    started = time.perf_counter()
+    bundle: Bundle = read_bundle(location)
+    sessions, deviation = open_verified_sessions(bundle, options.session)
+    queues = {name: queued(session) for name, session in sessions.items()}
+    providers = {session.provider for session in sessions.values()}
+    return LoadedModel(
+        name=location.name,
+        version=location.version,
+        autoencoder=Autoencoder(bundle, queues),
+        queues=queues,
+        provider=" + ".join(sorted(providers)),
+        golden_deviation=deviation,
+        load_seconds=time.perf_counter() - started,
+    )

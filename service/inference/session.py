@@ -1,0 +1,195 @@
+"""The only door to onnxruntime: providers, threads, signatures and error translation."""
+
+# onnxruntime ships no type information; what crosses this door is typed by hand.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_state
+
+from service.bundle.manifest import GraphSignature
+from service.errors import BundleError, InferenceFailed, InvalidGraph, ProviderUnavailable
+from service.inference.processors import usable_processors
+
+FloatArray = NDArray[np.float32]
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_PROVIDER_OPTIONS: dict[str, dict[str, str]] = {
+    # TF32 rounds float32 products to 10 mantissa bits; answers would differ from the CPU's.
+    "CUDAExecutionProvider": {"use_tf32": "0"},
+    "CPUExecutionProvider": {},
+}
+
+# ONNX: one Identity node from "x" to "y", float, shape (1,), opset 18, IR version 8.
+_IDENTITY_GRAPH = bytes.fromhex(
+    "080812003a370a100a017812017922084964656e746974791201675a0f0a0178120a0a0808011204"
+    "0a020801620f0a0179120a0a08080112040a02080142040a001012"
+)
+
+# onnxruntime's exceptions share no base class of their own.
+ONNXRUNTIME_ERRORS: tuple[type[Exception], ...] = (
+    *(
+        error
+        for error in vars(onnxruntime_state).values()
+        if isinstance(error, type) and issubclass(error, Exception)
+    ),
+    RuntimeError,
+    ValueError,
+    TypeError,
+)
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How graphs are run.
+
+    Attributes:
+        provider: ``cpu`` or ``cuda``; a graph never falls back to another one by itself.
+        threads: Threads one run may use.
+    """
+
+    provider: str = "cpu"
+    threads: int = field(default_factory=usable_processors)
+
+
+class Session:
+    """One graph, ready to run on one provider.
+
+    Safe to call from several threads at once: onnxruntime's sessions are, and release the GIL.
+    """
+
+    def __init__(
+        self, graph: bytes, signature: GraphSignature, options: SessionOptions | None = None
+    ) -> None:
+        """Load a graph and prove that it is the one its signature describes.
+
+        Args:
+            graph: ONNX bytes.
+            signature: Names and shapes of inputs and outputs, without the batch axis.
+            options: Providers and threads.
+
+        Raises:
+            InvalidGraph: onnxruntime refuses the graph, or it has another signature.
+        """
+        options = options or SessionOptions()
+        self.signature = signature
+        self.provider = options.provider
+        self._session = _open_session(graph, signature.file, options)
+        _check_signature(self._session, signature)
+        self._input_names = [tensor.name for tensor in signature.inputs]
+        self._output_names = [tensor.name for tensor in signature.outputs]
+
+    def run(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
+        """Run the graph once.
+
+        Args:
+            inputs: Float32 arrays in the signature's order, each of shape (rows, *row shape),
+                all with the same number of rows.
+
+        Returns:
+            The outputs in the signature's order, each with ``rows`` as first axis.
+
+        Raises:
+            InferenceFailed: onnxruntime failed.
+        """
+        try:
+            outputs: list[FloatArray] = self._session.run(
+                self._output_names, dict(zip(self._input_names, inputs, strict=True))
+            )
+        except ONNXRUNTIME_ERRORS as error:
+            raise InferenceFailed(f"{self.signature.file}: {type(error).__name__}") from error
+        return tuple(outputs)
+
+
+def available_providers() -> list[str]:
+    """Name the providers of this onnxruntime build, by the names the settings use."""
+    built_in = onnxruntime.get_available_providers()
+    return [name for name, full_name in _PROVIDERS.items() if full_name in built_in]
+
+
+def choose_provider(order: Sequence[str]) -> str:
+    """Choose the first provider of an order that really works on this machine.
+
+    Every provider but the CPU's is tried with a graph of one node, because one that is in the
+    build but lacks its libraries or its device shows only when a session is opened.
+
+    Args:
+        order: ``cuda``, ``cpu`` or ``auto`` (CUDA where it works, else the CPU), by preference.
+
+    Returns:
+        The name to give to ``SessionOptions``.
+
+    Raises:
+        ProviderUnavailable: A name is unknown, or none of the order works here.
+    """
+    expanded: list[str] = []
+    for name in order:
+        expanded.extend(["cuda", "cpu"] if name == "auto" else [name])
+    if unknown := [name for name in expanded if name not in _PROVIDERS]:
+        raise ProviderUnavailable(
+            f"unknown provider {unknown[0]!r}; there are {', '.join(_PROVIDERS)} and auto"
+        )
+    built_in = available_providers()
+    for name in expanded:
+        if name == "cpu" or (name in built_in and _opens(name)):
+            return name
+    raise ProviderUnavailable(
+        f"none of the providers {', '.join(order)} works here; this onnxruntime build has"
+        f" {', '.join(built_in)}"
+    )
+
+
+def _opens(provider: str) -> bool:
+    try:
+        _open_session(_IDENTITY_GRAPH, "probe", SessionOptions(provider, threads=1))
+    except BundleError:
+        return False
+    return True
+
+
+def _open_session(graph: bytes, file_name: str, options: SessionOptions) -> Any:
+    settings: Any = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.threads
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = 4
+    # Threads that spin between requests burn the processors they wait on.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    provider = _PROVIDERS[options.provider]
+    try:
+        session: Any = onnxruntime.InferenceSession(
+            graph, sess_options=settings, providers=[(provider, _PROVIDER_OPTIONS[provider])]
+        )
+    except ONNXRUNTIME_ERRORS as error:
+        raise InvalidGraph(
+            f"{file_name} ({len(graph)} bytes) is refused by onnxruntime: {type(error).__name__}"
+        ) from error
+    # onnxruntime leaves out a provider whose libraries are missing with no more than a log line.
+    if session.get_providers()[0] != provider:
+        raise InvalidGraph(f"{file_name} cannot be run on {options.provider}")
+    return session
+
+
+def _check_signature(session: Any, signature: GraphSignature) -> None:
+    for kind, nodes, specs in (
+        ("input", session.get_inputs(), signature.inputs),
+        ("output", session.get_outputs(), signature.outputs),
+    ):
+        found = [(node.name, node.type, tuple(node.shape[1:])) for node in nodes]
+        expected = [(spec.name, "tensor(float)", spec.shape) for spec in specs]
+        if sorted(found, key=str) != sorted(expected, key=str):
+            raise InvalidGraph(
+                f"{signature.file} has the {kind}s {_describe(found)}, the manifest says"
+                f" {_describe(expected)}"
+            )
+        if any(node.shape and isinstance(node.shape[0], int) for node in nodes):
+            raise InvalidGraph(f"{signature.file} has an {kind} without a dynamic batch axis")
+
+
+def _describe(tensors: Sequence[tuple[str, str, tuple[Any, ...]]]) -> str:
+    return ", ".join(f"{name} {shape} {dtype}" for name, dtype, shape in tensors)
+
