@@ -23,11 +23,11 @@ RUN python -m venv --without-pip /opt/latentserve
 FROM environment AS service-environment
 COPY requirements/service.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --quiet --require-hashes --only-binary :all: -r requirements/service.txt
+    pip install -qq --require-hashes --only-binary :all: -r requirements/service.txt
 COPY pyproject.toml LICENSE ./
 COPY service service
 # Training is not in this image, so its command is not either.
-RUN pip install --quiet --no-cache-dir --no-deps --no-build-isolation --no-index . \
+RUN pip install -qq --no-cache-dir --no-deps --no-build-isolation --no-index . \
     && pip uninstall --quiet --yes setuptools \
     && rm /opt/latentserve/bin/latentserve-train \
     && find /opt/latentserve -type d -name tests -prune -exec rm -r {} +
@@ -35,10 +35,10 @@ RUN pip install --quiet --no-cache-dir --no-deps --no-build-isolation --no-index
 FROM environment AS gpu-environment
 COPY requirements/gpu.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --quiet --require-hashes --only-binary :all: -r requirements/gpu.txt
+    pip install -qq --require-hashes --only-binary :all: -r requirements/gpu.txt
 COPY pyproject.toml LICENSE ./
 COPY service service
-RUN pip install --quiet --no-cache-dir --no-deps --no-build-isolation --no-index . \
+RUN pip install -qq --no-cache-dir --no-deps --no-build-isolation --no-index . \
     && pip uninstall --quiet --yes setuptools \
     && rm /opt/latentserve/bin/latentserve-train \
     && find /opt/latentserve -type d -name tests -prune -exec rm -r {} +
@@ -46,11 +46,11 @@ RUN pip install --quiet --no-cache-dir --no-deps --no-build-isolation --no-index
 FROM environment AS training-environment
 COPY requirements/train.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --quiet --require-hashes --only-binary :all: -r requirements/train.txt
+    pip install -qq --require-hashes --only-binary :all: -r requirements/train.txt
 COPY pyproject.toml LICENSE ./
 COPY service service
 COPY training training
-RUN pip install --quiet --no-cache-dir --no-deps --no-build-isolation --no-index .
+RUN pip install -qq --no-cache-dir --no-deps --no-build-isolation --no-index .
 
 # What both services have in common, whatever runs their graphs.
 FROM base AS service-base

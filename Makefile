@@ -38,17 +38,17 @@ endef
 # Both steps are stamped with the content they came from, so a second call costs nothing,
 # a changed lock gives a fresh environment and a changed pyproject.toml only new entry points.
 define install
-	@lock=$$(cat $(2) | cksum)"$(CURDIR)"; \
+	@lock=$$(grep -v '^ *#' $(2) | cksum)" $(CURDIR)"; \
 	if [ "$$(cat $(1)/.lock-stamp 2>/dev/null)" != "$$lock" ]; then \
 	  $(find_python); \
 	  echo "Installing $(2) into $(1) with $$("$$python" --version) ..." >&2; \
 	  "$$python" -m venv --clear $(1) && \
-	  $(1)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --only-binary :all: -r $(2) && \
+	  $(1)/bin/python -m pip --disable-pip-version-check --no-input install -qq --require-hashes --only-binary :all: -r $(2) && \
 	  printf '%s' "$$lock" >$(1)/.lock-stamp || exit 1; \
 	fi; \
 	project=$$(cat pyproject.toml service/__init__.py | cksum); \
 	if [ "$$(cat $(1)/.project-stamp 2>/dev/null)" != "$$project" ]; then \
-	  $(1)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-deps --no-build-isolation --no-index --editable . && \
+	  $(1)/bin/python -m pip --disable-pip-version-check --no-input install -qq --no-deps --no-build-isolation --no-index --editable . && \
 	  printf '%s' "$$project" >$(1)/.project-stamp || exit 1; \
 	fi
 endef

@@ -1,0 +1,84 @@
+"""The import directions hold, and each contract that says so can fail."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import grimp
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONTRACTS = {
+    contract["id"]: contract
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
+}
+
+# For each contract: a module, and an import that must not stand in it.
+OFFENCES = {
+    "service-layers": ("service/bundle/storage.py", "service.inference.session"),
+    "inference-layers": ("service/inference/session.py", "service.inference.batching"),
+    "service-is-light": ("service/inference/scoring.py", "tensorflow"),
+    "inference-without-http": ("service/bundle/storage.py", "fastapi"),
+    "one-door-to-onnxruntime": ("service/inference/scoring.py", "onnxruntime"),
+    "training-sees-the-contract": ("training/recipe.py", "service.settings"),
+}
+
+
+def lint_imports(root: Path) -> tuple[int, list[str]]:
+    """Check the contracts of the tree at ``root``: exit status and names of the broken ones."""
+    run = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-timing"],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root), "NO_COLOR": "1", "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Contracts: " in run.stdout, run.stdout + run.stderr  # else nothing was checked
+    return run.returncode, re.findall(r"^(.+) BROKEN", run.stdout, flags=re.MULTILINE)
+
+
+def test_the_tree_keeps_every_contract() -> None:
+    assert lint_imports(ROOT) == (0, [])
+
+
+def test_every_contract_has_an_offence_that_breaks_it() -> None:
+    assert set(OFFENCES) == set(CONTRACTS)
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_an_offending_import_breaks_exactly_its_contract(contract: str, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for package in ("service", "training"):
+        shutil.copytree(
+            ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    path, offence = OFFENCES[contract]
+    with (tmp_path / path).open("a") as module:
+        module.write(f"\nimport {offence}\n")
+
+    assert lint_imports(tmp_path) == (1, [CONTRACTS[contract]["name"]])
+
+
+def test_every_part_of_the_service_is_either_open_to_training_or_forbidden() -> None:
+    layers = CONTRACTS["service-layers"]["layers"]
+    parts = {f"service.{part}" for layer in layers for part in layer.split(" | ")}
+    forbidden = set(CONTRACTS["training-sees-the-contract"]["forbidden_modules"])
+
+    assert parts - forbidden == {"service.bundle", "service.errors", "service.inference"}
+    assert forbidden <= parts
+
+
+def test_a_bundle_is_read_with_numpy_and_pydantic_alone() -> None:
+    graph = grimp.build_graph("service", include_external_packages=True, cache_dir=None)
+    modules = {"service.bundle", *graph.find_descendants("service.bundle")}
+    imported = set[str]().union(*map(graph.find_modules_directly_imported_by, modules))
+    packages = {name.partition(".")[0] for name in imported - modules}
+
+    assert packages - sys.stdlib_module_names == {"numpy", "pydantic", "service"}
