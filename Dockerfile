@@ -8,7 +8,8 @@
 ARG PYTHON_VERSION=3.12
 
 FROM python:${PYTHON_VERSION}-slim AS base
-ENV PATH=/opt/latentserve/bin:$PATH \
+ENV ORT_DISABLE_TELEMETRY=1 \
+    PATH=/opt/latentserve/bin:$PATH \
     PYTHONUNBUFFERED=1
 
 FROM base AS environment
@@ -69,7 +70,7 @@ ENV LATENTSERVE_PROVIDERS=cuda \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     NVIDIA_VISIBLE_DEVICES=all
 COPY --from=gpu-environment /opt/latentserve /opt/latentserve
-RUN python -c "import service.app, service.__main__"
+RUN python -c "import service.__main__, service.offline, service.server"
 USER 10001:10001
 
 FROM base AS training
@@ -91,5 +92,5 @@ FROM service-base AS service
 COPY --from=service-environment /opt/latentserve /opt/latentserve
 # The base image comes without bytecode of the standard library, and nothing can be written when
 # this runs: importing once here writes it for the modules that the service uses.
-RUN python -c "import service.app, service.__main__"
+RUN python -c "import service.__main__, service.offline, service.server"
 USER 10001:10001

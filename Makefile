@@ -95,7 +95,7 @@ check: $(ENVIRONMENT) ## Lint, formatting, types, import directions
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/pyright
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 .PHONY: format
 format: $(ENVIRONMENT) ## Format the code and fix what can be fixed by itself

@@ -22,6 +22,7 @@ CONTRACTS = {
 # For each contract: a module, and an import that must not stand in it.
 OFFENCES = {
     "service-layers": ("service/bundle/storage.py", "service.inference.session"),
+    "api-layers": ("service/api/problems.py", "service.api.hot_path"),
     "inference-layers": ("service/inference/session.py", "service.inference.batching"),
     "service-is-light": ("service/inference/scoring.py", "tensorflow"),
     "inference-without-http": ("service/bundle/storage.py", "fastapi"),
@@ -33,7 +34,7 @@ OFFENCES = {
 def lint_imports(root: Path) -> tuple[int, list[str]]:
     """Check the contracts of the tree at ``root``: exit status and names of the broken ones."""
     run = subprocess.run(
-        [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-timing"],
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"],
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root), "NO_COLOR": "1", "COLUMNS": "200"},
         capture_output=True,
