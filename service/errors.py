@@ -69,7 +69,7 @@ class BundleFileMissing(BundleError):
 
 
 class BundleFileCorrupted(BundleError):
-    """A file does not have the digest that the manifest states, or cannot be read as its kind."""
+    """A file does not have its digest in the manifest, or cannot be read as its kind."""
 
 
 class InvalidManifest(BundleError):
@@ -89,7 +89,7 @@ class GoldenMismatch(BundleError):
 
 
 class InferenceFailed(LatentServeError):
-    """onnxruntime failed on inputs that had passed every check: a fault of ours, not the client's."""
+    """A file does not have the digest stated for it, or cannot be read as its kind."""
 
 
 @dataclass(frozen=True)

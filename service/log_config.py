@@ -30,6 +30,7 @@ def configure_logging(level: str, log_format: Literal["json", "console"]) -> Non
             structlog.stdlib.add_logger_name,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _add_request_id,
+            _drop_terminal_colours,
         ],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
     )
@@ -47,6 +48,11 @@ def configure_logging(level: str, log_format: Literal["json", "console"]) -> Non
 def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     if (current := request_id.get()) is not None:
         event.setdefault("request_id", current)
+    return event
+
+
+def _drop_terminal_colours(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event.pop("color_message", None)  # uvicorn's second copy of its message
     return event
 
 

@@ -100,6 +100,18 @@ class Autoencoder:
         self._calibration = _read_calibration(bundle)
         self._priors = _read_priors(bundle)
 
+    def require(self, capability: Capability) -> None:
+        """Refuse a call that the bundle does not serve.
+
+        Raises:
+            CapabilityMissing: It is not among the manifest's capabilities.
+        """
+        if capability not in self.manifest.capabilities:
+            raise CapabilityMissing(
+                f"model {self.manifest.name} does not serve {capability}; it serves"
+                f" {', '.join(self.manifest.capabilities)}"
+            )
+
     async def encode(
         self, inputs: FloatArray, conditions: FloatArray | None = None, *, ticket: Ticket
     ) -> Encoding:
@@ -114,7 +126,7 @@ class Autoencoder:
             CapabilityMissing: The bundle does not serve this call.
             NonFiniteResult: Rows overflow inside the model.
         """
-        self._require("encode")
+        self.require("encode")
         codes, *log_variances = await self._run(ENCODER, inputs, conditions, ticket=ticket)
         return Encoding(codes, log_variances[0] if log_variances else None)
 
@@ -122,7 +134,7 @@ class Autoencoder:
         self, codes: FloatArray, conditions: FloatArray | None = None, *, ticket: Ticket
     ) -> FloatArray:
         """Turn codes, shape (rows, *code shape), into rows; errors as ``encode``."""
-        self._require("decode")
+        self.require("decode")
         (outputs,) = await self._run(DECODER, codes, conditions, ticket=ticket, field="codes")
         return outputs
 
@@ -130,14 +142,14 @@ class Autoencoder:
         self, inputs: FloatArray, conditions: FloatArray | None = None, *, ticket: Ticket
     ) -> FloatArray:
         """Send rows through encoder and decoder; arguments and errors as ``encode``."""
-        self._require("reconstruct")
+        self.require("reconstruct")
         return await self._encode_and_decode(inputs, conditions, ticket)
 
     async def denoise(
         self, inputs: FloatArray, conditions: FloatArray | None = None, *, ticket: Ticket
     ) -> FloatArray:
         """Reconstruct rows with a model trained to undo noise; errors as ``encode``."""
-        self._require("denoise")
+        self.require("denoise")
         return await self._encode_and_decode(inputs, conditions, ticket)
 
     async def score(
@@ -165,7 +177,7 @@ class Autoencoder:
             InvalidInput: There is no such score.
             NonFiniteResult: Rows overflow inside the model.
         """
-        self._require("anomaly-score")
+        self.require("anomaly-score")
         name, graph, calibration = self._score_named(score)
         scores, *_ = await self._run(graph, inputs, conditions, ticket=ticket)
         exact = scores.astype(np.float64)
@@ -217,7 +229,7 @@ class Autoencoder:
             CapabilityMissing: The bundle does not serve this call.
             InvalidInput: There is no such prior.
         """
-        self._require("sample")
+        self.require("sample")
         chosen = self._prior_named(prior)
         flat = chosen.draw(count, np.random.default_rng(seed), temperature)
         codes = flat.reshape(count, *self.manifest.code.shape)
@@ -258,13 +270,6 @@ class Autoencoder:
         for output in outputs:
             _refuse_non_finite(output, field)
         return outputs
-
-    def _require(self, capability: Capability) -> None:
-        if capability not in self.manifest.capabilities:
-            raise CapabilityMissing(
-                f"model {self.manifest.name} does not serve {capability}; it serves"
-                f" {', '.join(self.manifest.capabilities)}"
-            )
 
     def _default_rate(self) -> float:
         assert self.manifest.anomaly  # noqa: S101  # the capability has been checked

@@ -51,7 +51,10 @@ class DirectGraph:
     max_batch_rows: int = 256
 
     async def run(
-        self, *inputs: FloatArray, ticket: Ticket, exclusive: bool = False
+        self,
+        *inputs: FloatArray,
+        ticket: Ticket,
+        exclusive: bool = False,  # noqa: ARG002  # nothing is ever shared here
     ) -> tuple[FloatArray, ...]:
         """Send rows through the graph, ``max_batch_rows`` at a time; see ``Graph.run``."""
         started = time.perf_counter()

@@ -34,8 +34,7 @@ class LoadedModel:
     """A verified version, ready to answer.
 
     Attributes:
-        name: Name of the model.
-        version: Its version.
+        location: Where its bundle lies.
         autoencoder: The calls.
         queues: The queue in front of each graph.
         provider: The provider that really runs it.
@@ -43,13 +42,22 @@ class LoadedModel:
         load_seconds: Time it took to read, verify and warm it.
     """
 
-    name: str
-    version: int
+    location: BundleLocation
     autoencoder: Autoencoder
     queues: Mapping[str, QueuedGraph]
     provider: str
     golden_deviation: float
     load_seconds: float
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.location.name
+
+    @property
+    def version(self) -> int:
+        """Version of the model."""
+        return self.location.version
 
     @property
     def manifest(self) -> Manifest:
@@ -294,8 +302,7 @@ def load_model(
     queues = {name: queued(session) for name, session in sessions.items()}
     providers = {session.provider for session in sessions.values()}
     return LoadedModel(
-        name=location.name,
-        version=location.version,
+        location=location,
         autoencoder=Autoencoder(bundle, queues),
         queues=queues,
         provider=" + ".join(sorted(providers)),

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_state
+from onnxruntime.capi import (
+    onnxruntime_pybind11_state as onnxruntime_state,  # pyright: ignore[reportAttributeAccessIssue]  # a compiled module
+)
 
 from service.bundle.manifest import GraphSignature
 from service.errors import BundleError, InferenceFailed, InvalidGraph, ProviderUnavailable
@@ -106,6 +108,11 @@ class Session:
         return tuple(outputs)
 
 
+def onnxruntime_version() -> str:
+    """Return the version of onnxruntime that runs the graphs."""
+    return onnxruntime.__version__
+
+
 def available_providers() -> list[str]:
     """Name the providers of this onnxruntime build, by the names the settings use."""
     built_in = onnxruntime.get_available_providers()
@@ -145,6 +152,9 @@ def choose_provider(order: Sequence[str]) -> str:
 
 
 def _opens(provider: str) -> bool:
+    if provider == "cuda":
+        # CUDA's libraries from pip lie in site-packages, where the loader does not look.
+        onnxruntime.preload_dlls()
     try:
         _open_session(_IDENTITY_GRAPH, "probe", SessionOptions(provider, threads=1))
     except BundleError:
@@ -192,4 +202,3 @@ def _check_signature(session: Any, signature: GraphSignature) -> None:
 
 def _describe(tensors: Sequence[tuple[str, str, tuple[Any, ...]]]) -> str:
     return ", ".join(f"{name} {shape} {dtype}" for name, dtype, shape in tensors)
-

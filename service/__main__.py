@@ -1,0 +1,97 @@
+"""Command line: ``latentserve serve``, ``latentserve models``, ``latentserve score``."""
+
+import asyncio
+import csv
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from service.bundle.storage import find_bundles, read_bundle
+from service.errors import BundleError, LatentServeError
+
+cli = typer.Typer(
+    help="Serve autoencoders over HTTP.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+ModelsDir = Annotated[
+    Path, typer.Option("--models", envvar="LATENTSERVE_MODELS_DIR", help="Folder of bundles.")
+]
+_DEFAULT_MODELS_DIR = Path("models")
+
+
+@cli.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def serve(context: typer.Context) -> None:
+    """Serve the bundles of a folder; ``latentserve serve --help`` lists every setting."""
+    from service.server import run_server  # noqa: PLC0415  # other commands start without it
+    from service.settings import read_settings  # noqa: PLC0415
+
+    run_server(read_settings(context.args))
+
+
+@cli.command()
+def models(models_dir: ModelsDir = _DEFAULT_MODELS_DIR) -> None:
+    """List the bundles of a folder, with every digest verified."""
+    table = Table("model", "version", "input", "code", "calls", "state")
+    for location in find_bundles(models_dir):
+        try:
+            manifest = read_bundle(location).manifest
+        except BundleError as error:
+            reason = f"refused: {error}"
+            table.add_row(location.name, str(location.version), "", "", "", reason)
+            continue
+        table.add_row(
+            location.name,
+            str(location.version),
+            f"{manifest.input.kind} {manifest.input.shape}",
+            str(manifest.code.shape),
+            ", ".join(manifest.capabilities),
+            "sound",
+        )
+    Console().print(table)
+
+
+@cli.command()
+def score(
+    rows: Annotated[Path, typer.Argument(help="A .npy file of rows.")],
+    model: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
+    version: Annotated[int | None, typer.Option(help="Version of the model.")] = None,
+    false_positive_rate: Annotated[
+        float | None, typer.Option(help="Share of normal rows that may be flagged.")
+    ] = None,
+    models_dir: ModelsDir = _DEFAULT_MODELS_DIR,
+) -> None:
+    """Score rows without a server; writes CSV: row, score, p_value, anomaly."""
+    from service.offline import score_file  # noqa: PLC0415  # onnxruntime loads only when used
+
+    judgement = score_file(
+        rows, models_dir, name=model, version=version, false_positive_rate=false_positive_rate
+    )
+    writer = csv.writer(sys.stdout)
+    writer.writerow(["row", "score", "p_value", "anomaly"])
+    columns = (judgement.scores, judgement.p_values, judgement.anomalies)
+    for number, (value, p_value, anomaly) in enumerate(zip(*columns, strict=True)):
+        writer.writerow([number, f"{value:.9g}", f"{p_value:.9g}", int(np.bool_(anomaly))])
+    for warning in judgement.warnings:
+        typer.echo(warning, err=True)
+
+
+def main() -> None:
+    """Run the command line; a wrong setting or bundle is one sentence and exit status 2."""
+    try:
+        cli()
+    except LatentServeError as error:
+        typer.echo(f"latentserve: {error}", err=True)
+        raise SystemExit(2) from error
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""One ASGI pipeline for the six inference calls.
+
+Authenticate, limit, read, understand, queue and run, write, observe: each is one step below, in
+the order in which a request takes them. It stands in front of the framework's router and
+middleware, which cost more than the models behind it; requests of other paths pass through.
+"""
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+from service.api.answers import Headers, write_answer
+from service.api.authentication import Authenticator
+from service.api.calls import CALLS, Answer, Call
+from service.api.media_types import body_type, choose_type, writable_types
+from service.api.middleware import (
+    Application,
+    Observation,
+    Receive,
+    Scope,
+    Send,
+    send_response,
+)
+from service.api.problems import (
+    METHOD_NOT_ALLOWED,
+    Problem,
+    detail_of,
+    problem_body,
+    problem_for,
+    problem_headers,
+)
+from service.api.requests import Understood, understand
+from service.errors import (
+    BodyTooLarge,
+    DeadlineExceeded,
+    Fault,
+    RequestError,
+    UnsupportedMediaType,
+)
+from service.inference.graphs import Ticket
+from service.inference.registry import Registry
+from service.settings import Settings
+
+_CLIENT_CLOSED_REQUEST = 499  # for the log alone: nobody is there to read it
+
+_log = logging.getLogger(__name__)
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its answer."""
+
+
+class HotPath:
+    """Answers the six calls itself and leaves every other path to the application behind it."""
+
+    def __init__(
+        self,
+        app: Application,
+        registry: Registry,
+        settings: Settings,
+        authenticator: Authenticator,
+    ) -> None:
+        """Stand in front of an application.
+
+        Args:
+            app: Answers every other path.
+            registry: Finds models.
+            settings: Limits, and whether to log requests.
+            authenticator: Decides who may call.
+        """
+        self._app = app
+        self._registry = registry
+        self._settings = settings
+        self._authenticator = authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        call = CALLS.get(scope["path"]) if scope["type"] == "http" else None
+        if call is None:
+            await self._app(scope, receive, send)
+            return
+        observation = Observation(scope, access_log=self._settings.access_log)
+        if scope["method"] != "POST":
+            detail = f"{call.path} takes POST"
+            allow = [(b"allow", b"POST")]
+            await _send_problem(send, observation, METHOD_NOT_ALLOWED, detail, headers=allow)
+            return
+        try:
+            details = await self._answer(call, scope, receive, send, observation)
+        except ClientGoneError:
+            observation.finish(_CLIENT_CLOSED_REQUEST)
+        except RequestError as error:
+            problem = problem_for(error)
+            # The rest of an oversized body is not worth reading to keep its connection.
+            headers = [(b"connection", b"close")] if isinstance(error, BodyTooLarge) else []
+            await _send_problem(
+                send, observation, problem, str(error), error.faults, headers=headers
+            )
+        except Exception as error:  # noqa: BLE001  # whatever fails, the client gets an answer
+            _log.exception("inference call failed")
+            problem = problem_for(error)
+            await _send_problem(send, observation, problem, detail_of(error, problem))
+        else:
+            observation.finish(200, **details)
+
+    async def _answer(
+        self, call: Call[Any], scope: Scope, receive: Receive, send: Send, observation: Observation
+    ) -> dict[str, str | int]:
+        headers = observation.headers
+        self._authenticator.authenticate(headers)
+        media_type = self._limit(headers)
+        ticket = Ticket(time.monotonic() + self._settings.request_timeout_seconds)
+        body = await self._read(receive, ticket)
+        request = understand(
+            call,
+            media_type,
+            scope["query_string"],
+            body,
+            self._registry,
+            max_rows=self._settings.max_rows,
+            ticket=ticket,
+        )
+        wanted = self._negotiate(call, request, headers)
+        read_seconds = time.perf_counter() - observation.started
+        answer = await _run(call, request, receive)
+        started = time.perf_counter()
+        content, answer_headers = write_answer(
+            answer, request.model, request.work.options.ids, wanted
+        )
+        write_seconds = time.perf_counter() - started
+        answer_headers += [_server_timing(read_seconds, ticket, write_seconds)]
+        answer_headers += observation.answer_headers
+        await send_response(send, 200, answer_headers, content)
+        return {"model": request.model.name, "rows": request.rows}
+
+    def _limit(self, headers: dict[bytes, bytes]) -> str:
+        """Refuse by the headers what need not be read; return the body's media type."""
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise UnsupportedMediaType("compressed bodies are not read; send it as it is")
+        declared = headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self._settings.max_body_bytes:
+            raise self._too_large()
+        content_type = headers.get(b"content-type")
+        return body_type(None if content_type is None else content_type.decode("latin-1"))
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"the limit is {self._settings.max_body_bytes} bytes")
+
+    async def _read(self, receive: Receive, ticket: Ticket) -> bytes:
+        """Read the body, however it is cut into pieces, up to the limit and the deadline."""
+        message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            return self._within_limit(message.get("body", b""))
+        pieces: list[bytes] = []
+        length = 0
+        try:
+            async with asyncio.timeout(ticket.deadline - time.monotonic()):
+                while message["type"] == "http.request":
+                    piece: bytes = message.get("body", b"")
+                    pieces.append(piece)
+                    length += len(piece)
+                    if length > self._settings.max_body_bytes:
+                        raise self._too_large()
+                    if not message.get("more_body", False):
+                        return b"".join(pieces)
+                    message = await receive()
+        except TimeoutError as error:
+            raise DeadlineExceeded("the body did not arrive within the time limit") from error
+        raise ClientGoneError
+
+    def _within_limit(self, body: bytes) -> bytes:
+        if len(body) > self._settings.max_body_bytes:
+            raise self._too_large()
+        return body
+
+    def _negotiate(self, call: Call[Any], request: Understood, headers: dict[bytes, bytes]) -> str:
+        is_image = call.answers_rows and request.model.manifest.input.kind == "image"
+        accept = headers.get(b"accept")
+        return choose_type(
+            None if accept is None else accept.decode("latin-1"), writable_types(is_image=is_image)
+        )
+
+
+async def _run(call: Call[Any], request: Understood, receive: Receive) -> Answer:
+    """Do the work, unless the client leaves or the deadline passes first."""
+    work = asyncio.ensure_future(call.run(request.work))
+    gone = asyncio.ensure_future(receive())
+    try:
+        remaining = request.work.ticket.deadline - time.monotonic()
+        await asyncio.wait((work, gone), timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        if gone.done():
+            raise ClientGoneError
+        raise DeadlineExceeded("the time limit passed while the model worked on the rows")
+    finally:
+        work.cancel()
+        gone.cancel()
+
+
+def _server_timing(
+    read_seconds: float, ticket: Ticket, write_seconds: float
+) -> tuple[bytes, bytes]:
+    stages = {
+        "read": read_seconds,
+        "queue": ticket.queue_seconds,
+        "inference": ticket.inference_seconds,
+        "write": write_seconds,
+    }
+    value = ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in stages.items())
+    return b"server-timing", value.encode()
+
+
+async def _send_problem(
+    send: Send,
+    observation: Observation,
+    problem: Problem,
+    detail: str,
+    faults: tuple[Fault, ...] = (),
+    *,
+    headers: Headers | None = None,
+) -> None:
+    body = problem_body(problem, detail, observation.request_id, faults)
+    all_headers = [*problem_headers(problem), *observation.answer_headers, *(headers or [])]
+    await send_response(send, problem.status, all_headers, body)
+    observation.finish(problem.status, problem=problem.slug)

@@ -1,0 +1,133 @@
+"""What every request has, whoever answers it: an id, a log line, and no bare failure."""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from service.api.problems import INTERNAL_ERROR, problem_body, problem_headers
+from service.log_config import request_id
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+_SERVER_ERROR = 500
+
+_log = logging.getLogger(__name__)
+_access_log = logging.getLogger("service.access")
+
+
+class Observation:
+    """One request from its first byte to its answer.
+
+    Attributes:
+        request_id: The client's ``X-Request-Id``, or a new one.
+        started: ``time.perf_counter()`` when the request came.
+        headers: The request's headers; of repeated ones the last.
+    """
+
+    __slots__ = ("_access_log", "_method", "_path", "headers", "request_id", "started")
+
+    def __init__(self, scope: Scope, *, access_log: bool) -> None:
+        """Begin to observe a request.
+
+        Args:
+            scope: The ASGI scope.
+            access_log: Whether to log a line when it is answered.
+        """
+        self.started = time.perf_counter()
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = self.headers.get(b"x-request-id", b"")
+        self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id.set(self.request_id)
+        self._access_log = access_log
+        self._method: str = scope["method"]
+        self._path: str = scope["path"]
+
+    @property
+    def answer_headers(self) -> list[tuple[bytes, bytes]]:
+        """Headers that every answer carries."""
+        return [(b"x-request-id", self.request_id.encode())]
+
+    def finish(self, status: int, **details: str | int) -> None:
+        """Log the request's line.
+
+        Args:
+            status: HTTP status; 499 when the client left before its answer.
+            details: Facts about it: model, rows, kind of problem; never a payload.
+        """
+        if not self._access_log:
+            return
+        level = logging.ERROR if status >= _SERVER_ERROR else logging.INFO
+        if not _access_log.isEnabledFor(level):
+            return
+        facts: dict[str, Any] = {
+            "method": self._method,
+            "path": self._path,
+            "status": status,
+            "duration_ms": round((time.perf_counter() - self.started) * 1000, 3),
+            **details,
+        }
+        _access_log.log(level, "request", extra=facts)
+
+
+class ObservationMiddleware:
+    """Gives every request outside the hot path its id, its log line and its last resort."""
+
+    def __init__(self, app: Application, *, access_log: bool) -> None:
+        """Wrap an application.
+
+        Args:
+            app: What answers.
+            access_log: Whether to log a line per request.
+        """
+        self._app = app
+        self._access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        observation = Observation(scope, access_log=self._access_log)
+        status = 0
+
+        async def send_observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *observation.answer_headers]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_observed)
+        except Exception:  # noqa: BLE001  # whatever fails, the client gets an answer
+            _log.exception("request failed")
+            if not status:
+                status = INTERNAL_ERROR.status
+                body = problem_body(INTERNAL_ERROR, INTERNAL_ERROR.title, observation.request_id)
+                headers = [*problem_headers(INTERNAL_ERROR), *observation.answer_headers]
+                await send_response(send, status, headers, body)
+        observation.finish(status)
+
+
+async def send_response(
+    send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
+) -> None:
+    """Send a whole answer.
+
+    Args:
+        send: The ASGI channel.
+        status: HTTP status.
+        headers: Everything but Content-Length.
+        body: The body.
+    """
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,177 @@
+"""JSON to arrays and back, without a Python object per number.
+
+simdjson gives all numbers of a request as one buffer, but flattens nesting on the way. That
+nothing was lost is proven on the text itself: with strings and scalars deleted, what is left
+of a body is its skeleton of brackets and commas, and there is exactly one right skeleton.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+import orjson
+import simdjson
+
+from service.api.payloads.rows import RowFormat, Shape, json_type, rows_from_lists
+from service.errors import InvalidInput, MalformedBody
+from service.inference.session import FloatArray
+
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NOT_SKELETON = bytes(set(range(256)) - set(b"[]{},:"))
+_NON_FINITE_LITERAL = re.compile(rb"[\s:,\[]-?(?:NaN|Infinity)\b")
+# What simdjson says of numbers that are JSON, but beyond int64 or float64.
+_OVERSIZED_NUMBER = re.compile(r"NUMBER_ERROR|BIGINT_ERROR")
+
+
+class JsonBody:
+    """A JSON object whose numbers have not been touched yet.
+
+    Attributes:
+        fields: Every field but the one that holds rows, as Python values.
+    """
+
+    def __init__(self, body: bytes, rows_field: str | None) -> None:
+        """Parse a body.
+
+        Args:
+            body: UTF-8 JSON text.
+            rows_field: Name of the field that holds rows, if the call takes any.
+
+        Raises:
+            MalformedBody: The text is not a JSON object, or repeats a field.
+        """
+        self._body = body
+        self._rows: object = None
+        self.fields: dict[str, Any] = {}
+        names: list[str] = []
+        for name, value in _parse_object(body).items():
+            names.append(name)
+            if name == rows_field:
+                self._rows = value
+            else:
+                self.fields[name] = _plain(value)
+        if len(set(names)) != len(names):
+            raise MalformedBody("the body names a field twice")
+        self._names = names
+        self._rows_field = rows_field
+
+    def rows(self, row_format: RowFormat) -> FloatArray:
+        """Return the rows of the request.
+
+        Args:
+            row_format: What they should be.
+
+        Returns:
+            Contiguous float32, shape (rows, *row shape).
+
+        Raises:
+            InvalidInput: The field is missing, or holds something else.
+            TooManyRows: More rows than the limit.
+        """
+        if self._rows_field not in self._names:
+            field = row_format.field
+            raise InvalidInput.at(f"/{field}", f"the body has no field {field}")
+        if isinstance(self._rows, simdjson.Array) and not row_format.typed_columns:
+            row_format.refuse_count(len(self._rows))
+            shape = _shape_of(self._rows[0])
+            if shape in row_format.forms and self._is_regular(len(self._rows), shape):
+                try:
+                    buffer = self._rows.as_buffer(of_type="d")
+                except TypeError:  # something else than a number: found below, by name
+                    pass
+                else:
+                    return row_format.cast(np.frombuffer(buffer))
+        return rows_from_lists(_plain(self._rows), row_format)
+
+    def _is_regular(self, rows: int, shape: Shape) -> bool:
+        expected = [
+            b":"
+            + (_array_skeleton((rows, *shape)) if name == self._rows_field else _skeleton(value))
+            for name, value in self._fields_in_order()
+        ]
+        found = _STRINGS.sub(b"", self._body).translate(None, _NOT_SKELETON)
+        return found == b"{" + b",".join(expected) + b"}"
+
+    def _fields_in_order(self) -> list[tuple[str, Any]]:
+        return [(name, self.fields.get(name)) for name in self._names]
+
+
+def _parse_object(body: bytes) -> Mapping[str, Any]:
+    if not body:
+        raise MalformedBody("the body is empty; a JSON object is expected")
+    try:
+        document: object = simdjson.Parser().parse(body)
+    except UnicodeDecodeError as error:
+        raise MalformedBody("the body is not UTF-8") from error
+    except (ValueError, RuntimeError) as error:
+        if not _OVERSIZED_NUMBER.match(str(error)):
+            raise MalformedBody(_why_malformed(body, str(error))) from error
+        document = _parse_oversized_numbers(body)
+    if not isinstance(document, simdjson.Object | dict):
+        kind = "a list" if isinstance(document, simdjson.Array) else json_type(document)
+        raise MalformedBody(f"the body is {kind}; a JSON object is expected")
+    return cast("Mapping[str, Any]", document)
+
+
+def _why_malformed(body: bytes, reason: str) -> str:
+    if _NON_FINITE_LITERAL.search(body):
+        return "NaN and Infinity are not JSON; every value must be a finite number"
+    if "DEPTH_ERROR" in reason:
+        return "the body is nested too deeply"
+    return "the body is not valid JSON"
+
+
+def _parse_oversized_numbers(body: bytes) -> object:
+    """Parse with Python's reader, whose integers have no limit and whose floats become inf."""
+
+    def refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) != len(pairs):
+            raise MalformedBody("the body names a field twice")
+        return dict(pairs)
+
+    def refuse_constant(_: str) -> object:
+        raise MalformedBody("NaN and Infinity are not JSON; every value must be a finite number")
+
+    try:
+        return json.loads(body, object_pairs_hook=refuse_duplicates, parse_constant=refuse_constant)
+    except RecursionError as error:
+        raise MalformedBody("the body is nested too deeply") from error
+    except ValueError as error:
+        raise MalformedBody("the body is not valid JSON") from error
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, simdjson.Array):
+        return cast("Any", value).as_list()  # its stub leaves nested lists untyped
+    return value.as_dict() if isinstance(value, simdjson.Object) else value
+
+
+def _shape_of(value: object) -> Shape:
+    shape: list[int] = []
+    while isinstance(value, simdjson.Array):
+        shape.append(len(value))
+        value = value[0] if len(value) else None
+    return tuple(shape)
+
+
+def _array_skeleton(shape: Shape) -> bytes:
+    skeleton = b""
+    for length in reversed(shape):
+        skeleton = b"[" + b",".join([skeleton] * length) + b"]"
+    return skeleton
+
+
+def _skeleton(value: object) -> bytes:
+    if isinstance(value, list):
+        return b"[" + b",".join(map(_skeleton, cast("list[object]", value))) + b"]"
+    if isinstance(value, dict):
+        values = cast("dict[str, object]", value).values()
+        return b"{" + b",".join(b":" + _skeleton(item) for item in values) + b"}"
+    return b""
+
+
+def write_json(answer: Mapping[str, Any]) -> bytes:
+    """Write an answer; arrays are written without a Python object per number."""
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)

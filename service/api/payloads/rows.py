@@ -1,0 +1,310 @@
+"""What rows a model takes, and the checks that every media type shares."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.bundle.manifest import ColumnSpec, Manifest
+from service.errors import Fault, InvalidInput, TooManyRows
+from service.inference.session import FloatArray
+
+MOST_FAULTS = 10
+JSON_TYPES: dict[type[Any], str] = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class RowFormat:
+    """The rows of one request field for one model.
+
+    Attributes:
+        field: Name of the field: ``inputs`` or ``codes``.
+        shape: Shape of one row as the graphs take it.
+        is_image: Values lie in [0, 1], and integer pixels are divided by 255.
+        has_channels: The last axis counts channels, and may be left out when it is 1.
+        columns: Names and types of a table's columns, if it has any.
+        max_rows: Most rows of one request.
+    """
+
+    field: str
+    shape: Shape
+    is_image: bool
+    has_channels: bool
+    columns: tuple[ColumnSpec, ...] | None
+    max_rows: int
+
+    @classmethod
+    def of_inputs(cls, manifest: Manifest, max_rows: int) -> "RowFormat":
+        """Describe what ``inputs`` of a model are."""
+        spec = manifest.input
+        return cls(
+            field="inputs",
+            shape=spec.shape,
+            is_image=spec.kind == "image",
+            has_channels=spec.kind in ("image", "series"),
+            columns=spec.columns,
+            max_rows=max_rows,
+        )
+
+    @classmethod
+    def of_codes(cls, manifest: Manifest, max_rows: int) -> "RowFormat":
+        """Describe what ``codes`` of a model are."""
+        return cls("codes", manifest.code.shape, False, False, None, max_rows)
+
+    @cached_property
+    def size(self) -> int:
+        """Values of one row."""
+        return prod(self.shape)
+
+    @cached_property
+    def forms(self) -> tuple[Shape, ...]:
+        """Shapes one row may come in: full, without its single channel, flat."""
+        forms = [self.shape]
+        if self.has_channels and self.shape[-1] == 1:
+            forms.append(self.shape[:-1])
+        return tuple(dict.fromkeys([*forms, (self.size,)]))
+
+    @cached_property
+    def typed_columns(self) -> tuple[ColumnSpec, ...] | None:
+        """The columns, when a row may hold something else than numbers."""
+        columns = self.columns or ()
+        typed = any(column.type != "numeric" or column.nullable for column in columns)
+        return columns if typed else None
+
+    def expected(self) -> str:
+        """Say in words what one row is."""
+        if len(self.forms) == 1:
+            return str(self.size)
+        return f"{self.size}, as {' or '.join(str(form) for form in self.forms)}"
+
+    def refuse_count(self, rows: int) -> None:
+        """Refuse no rows at all, and too many.
+
+        Raises:
+            InvalidInput: There are none.
+            TooManyRows: There are more than ``max_rows``.
+        """
+        if rows == 0:
+            raise InvalidInput.at(f"/{self.field}", f"{self.field} has no rows; one is the least")
+        if rows > self.max_rows:
+            raise TooManyRows(f"{rows} rows were sent, {self.max_rows} is the limit")
+
+    def cast(self, values: NDArray[Any]) -> FloatArray:
+        """Turn numbers into what the graphs take, or name the rows that cannot be.
+
+        Args:
+            values: Real numbers, (rows, ...) with ``size`` values a row.
+
+        Returns:
+            Contiguous float32, shape (rows, *shape).
+
+        Raises:
+            InvalidInput: A value is not finite as float32, or out of range.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            rows = np.ascontiguousarray(values, np.float32).reshape(-1, *self.shape)
+        if self.typed_columns:
+            self._check_columns(rows)
+        elif not np.isfinite(rows).all():
+            self._refuse_rows(~np.isfinite(rows), "has a value that is not finite as float32")
+        if self.is_image and (rows.min() < 0 or rows.max() > 1):
+            self._refuse_rows((rows < 0) | (rows > 1), "has a value outside [0, 1]")
+        return rows
+
+    def _check_columns(self, rows: FloatArray) -> None:
+        for number, column in enumerate(self.typed_columns or ()):
+            values = rows[:, number]
+            missing = np.isnan(values) & column.nullable
+            wrong = ~(np.isfinite(values) | missing)
+            problem = f"has a value of column {column.name} that is not finite as float32"
+            if column.type != "numeric":
+                codes = len(column.vocabulary or (False, True))
+                known = (values == np.floor(values)) & (values >= 0) & (values < codes)
+                wrong |= ~(known | missing)
+                problem = f"has no valid {column.type} code in column {column.name}"
+            if wrong.any():
+                self._refuse_rows(wrong, problem)
+
+    def _refuse_rows(self, wrong: NDArray[np.bool_], problem: str) -> None:
+        rows = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1))
+        raise refusal(
+            [Fault(f"/{self.field}/{row}", f"row {row} {problem}") for row in rows[:MOST_FAULTS]],
+            len(rows),
+        )
+
+
+def refusal(faults: Sequence[Fault], count: int | None = None) -> InvalidInput:
+    """Make the error for a list of faults, whose summary is the first of them."""
+    more = (count or len(faults)) - 1
+    summary = faults[0].detail + (f" ({more} more rows are wrong)" if more else "")
+    return InvalidInput(summary, faults)
+
+
+def rows_from_lists(rows: object, row_format: RowFormat) -> FloatArray:
+    """Turn rows of plain Python values into an array, or say what is wrong with which row.
+
+    The slow way, value by value: for tables with typed columns, and for requests that the fast
+    way has refused.
+
+    Args:
+        rows: What the request's field holds.
+        row_format: What it should hold.
+
+    Raises:
+        InvalidInput: Rows of another shape, or values of another type.
+        TooManyRows: More rows than the limit.
+    """
+    if not isinstance(rows, list):
+        pointer = f"/{row_format.field}"
+        raise InvalidInput.at(
+            pointer, f"{row_format.field} is {json_type(rows)}, a list of rows is expected"
+        )
+    items = cast("list[object]", rows)
+    row_format.refuse_count(len(items))
+    if not isinstance(items[0], list) and len(items) == row_format.size:
+        detail = "inputs is one row; a list of rows is expected: put the row in a list"
+        raise InvalidInput.at(f"/{row_format.field}", detail.replace("inputs", row_format.field))
+    values: list[list[float]] = []
+    faults: list[Fault] = []
+    for number, row in enumerate(items):
+        try:
+            values.append(_row_values(row, row_format))
+        except ValueError as error:
+            faults.append(Fault(f"/{row_format.field}/{number}", f"row {number} {error}"))
+            if len(faults) == MOST_FAULTS:
+                break
+    if faults:
+        raise refusal(faults)
+    return row_format.cast(np.array(values, np.float64))
+
+
+def _row_values(row: object, row_format: RowFormat) -> list[float]:
+    values, shape = _flatten(row, len(row_format.shape))
+    if shape not in row_format.forms:
+        if isinstance(row, list) and len(shape) == 1:
+            raise ValueError(f"has {len(values)} values, the model takes {row_format.expected()}")
+        raise ValueError(
+            f"has shape {shape}, the model takes {' or '.join(map(str, row_format.forms))}"
+        )
+    columns: Iterable[ColumnSpec | None] = row_format.columns or (None,) * len(values)
+    return [_number(value, column) for value, column in zip(values, columns, strict=True)]
+
+
+def _flatten(value: object, depth: int) -> tuple[list[object], Shape]:
+    """Flatten nested lists; raises ValueError when they are no regular array."""
+    if not isinstance(value, list):
+        problem = f"is {json_type(value)}, a list of values is expected"
+        raise ValueError(problem)  # noqa: TRY004  # a wrong value, as everywhere in this walk
+    items = cast("list[object]", value)
+    nested = [isinstance(item, list) for item in items]
+    if not any(nested):
+        return items, (len(items),)
+    if not all(nested) or depth == 1:
+        raise ValueError("mixes lists and values" if depth > 1 else "is nested too deeply")
+    parts = [_flatten(item, depth - 1) for item in items]
+    shapes = {shape for _, shape in parts}
+    if len(shapes) > 1:
+        raise ValueError("is ragged: its lists have different lengths")
+    return [leaf for leaves, _ in parts for leaf in leaves], (len(items), *shapes.pop())
+
+
+def _number(value: object, column: ColumnSpec | None) -> float:
+    place = f" in column {column.name}" if column else ""
+    kind = column.type if column else "numeric"
+    if value is None and column and column.nullable:
+        return float("nan")
+    if kind == "categorical" and column and isinstance(value, str | int):
+        if isinstance(value, bool) or value not in (column.vocabulary or ()):
+            raise ValueError(f"has{place} a category that is not in the vocabulary")
+        return float((column.vocabulary or ()).index(value))
+    if kind == "boolean" and isinstance(value, bool):
+        return float(value)
+    if kind == "numeric" and isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return float("inf")
+    wanted = {"numeric": "number", "boolean": "boolean", "categorical": "category"}[kind]
+    raise ValueError(f"has{place} {json_type(value)} where a {wanted} is expected")
+
+
+def json_type(value: object) -> str:
+    """Name the JSON type of a Python value, as a client would."""
+    return JSON_TYPES.get(type(value), "a value of another kind")
+
+
+def rows_to_lists(rows: FloatArray, columns: tuple[ColumnSpec, ...]) -> list[list[object]]:
+    """Turn decoded table rows into values of the columns' types: the way back.
+
+    Args:
+        rows: Shape (rows, columns): numbers as graphs give them.
+        columns: Names and types of the columns.
+    """
+    return [
+        [_value(number, column) for number, column in zip(row, columns, strict=True)]
+        for row in cast("list[list[float]]", rows.tolist())
+    ]
+
+
+def _value(number: float, column: ColumnSpec) -> object:
+    if column.type == "boolean":
+        return number >= 0.5  # nearer to true than to false
+    if column.type == "categorical" and column.vocabulary:
+        nearest = min(max(round(number), 0), len(column.vocabulary) - 1)
+        return column.vocabulary[nearest]
+    return number
+
+
+def conditions_array(
+    conditions: dict[str, Any] | None, columns: tuple[ColumnSpec, ...] | None, rows: int
+) -> FloatArray | None:
+    """Turn the conditions of a request into what a conditional model's graphs take.
+
+    Args:
+        conditions: By name: one value for all rows, or a list of one per row.
+        columns: The model's conditions; None when it takes none.
+        rows: Rows of the request.
+
+    Returns:
+        Float32, shape (rows, conditions); None for a model without conditions.
+
+    Raises:
+        InvalidInput: Conditions are missing, unknown, or not one per row.
+    """
+    given = conditions or {}
+    known = [column.name for column in columns or ()]
+    if unknown := [name for name in given if name not in known]:
+        raise InvalidInput.at(
+            f"/conditions/{unknown[0]}",
+            f"the model takes the conditions {', '.join(known) or 'none'}",
+        )
+    if columns is None:
+        return None
+    result = np.empty((rows, len(columns)), np.float32)
+    for number, column in enumerate(columns):
+        pointer = f"/conditions/{column.name}"
+        if column.name not in given:
+            raise InvalidInput.at(pointer, f"the model needs the condition {column.name}")
+        value = given[column.name]
+        values = cast("list[object]", value) if isinstance(value, list) else [value] * rows
+        if len(values) != rows:
+            raise InvalidInput.at(pointer, f"{len(values)} conditions for {rows} rows")
+        try:
+            result[:, number] = [_number(item, column) for item in values]
+        except ValueError as error:
+            raise InvalidInput.at(pointer, f"the condition {error}") from error
+    return result

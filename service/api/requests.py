@@ -1,0 +1,180 @@
+"""From the bytes of a request to work that has passed every check."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from service.api.calls import Call, Work, row_count
+from service.api.media_types import JSON, NPY, readable_types
+from service.api.payloads.image import read_image
+from service.api.payloads.json import JsonBody
+from service.api.payloads.npy import read_npy
+from service.api.payloads.rows import RowFormat, conditions_array, json_type
+from service.api.schemas import CallOptions
+from service.errors import Fault, InvalidInput, UnsupportedMediaType
+from service.inference.graphs import Ticket
+from service.inference.registry import LoadedModel, Registry
+from service.inference.session import FloatArray
+
+_NO_ROWS: FloatArray = np.empty(0, np.float32)
+_LISTS = ("ids",)
+_JSON_TEXTS = ("conditions",)
+_LONGEST_POINTER = 80
+
+
+@dataclass(frozen=True)
+class Understood:
+    """A request whose model is known and whose rows are arrays."""
+
+    model: LoadedModel
+    work: Work[Any]
+    rows: int
+
+
+def understand(
+    call: Call[Any],
+    media_type: str,
+    query_string: bytes,
+    body: bytes,
+    registry: Registry,
+    *,
+    max_rows: int,
+    ticket: Ticket,
+) -> Understood:
+    """Read a request: options first, then the model they mean, then the rows it takes.
+
+    Args:
+        call: The call.
+        media_type: Of the body.
+        query_string: The URL's query, undecoded.
+        body: The body.
+        registry: Finds the model.
+        max_rows: Most rows of one request.
+        ticket: The request's ticket.
+
+    Raises:
+        RequestError: One of its kinds.
+    """
+    fields = _query_fields(call.options, query_string)
+    json_body = None
+    if media_type == JSON and (body or call.rows_field or not fields):
+        json_body = JsonBody(body, call.rows_field)
+        if twice := fields.keys() & json_body.fields.keys():
+            name = min(twice)
+            raise InvalidInput.at(f"/{name}", f"{name} is given in the query and in the body")
+        fields |= json_body.fields
+    options = _validate(call.options, fields)
+    model = registry.resolve(options.model, options.version)
+    model.autoencoder.require(call.capability)
+    is_image = model.manifest.input.kind == "image" and call.rows_field != "codes"
+    readable = readable_types(takes_rows=call.rows_field is not None, is_image=is_image)
+    if media_type not in readable:
+        raise UnsupportedMediaType(
+            f"{call.path} of model {model.name} reads {', '.join(readable)}, not {media_type}"
+        )
+    rows = _rows(call, model, media_type, body, json_body, max_rows)
+    count = row_count(options, rows, max_rows)
+    if options.ids is not None and len(options.ids) != count:
+        raise InvalidInput.at("/ids", f"{len(options.ids)} ids for {count} rows")
+    conditions = conditions_array(options.conditions, model.manifest.conditions, count)
+    return Understood(model, Work(model.autoencoder, options, rows, conditions, ticket), count)
+
+
+def _rows(
+    call: Call[Any],
+    model: LoadedModel,
+    media_type: str,
+    body: bytes,
+    json_body: JsonBody | None,
+    max_rows: int,
+) -> FloatArray:
+    if call.rows_field is None:
+        return _NO_ROWS
+    describe = RowFormat.of_codes if call.rows_field == "codes" else RowFormat.of_inputs
+    row_format = describe(model.manifest, max_rows)
+    if json_body is not None:
+        return json_body.rows(row_format)
+    if media_type == NPY:
+        return read_npy(body, row_format)
+    return read_image(body, media_type, row_format)
+
+
+def _query_fields(options: type[CallOptions], query_string: bytes) -> dict[str, Any]:
+    """Read the query's texts as what the fields of the same names are."""
+    if not query_string:
+        return {}
+    adapters = _text_adapters(options)
+    texts: dict[str, Any] = {}
+    for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
+        if name in _LISTS:
+            texts.setdefault(name, []).append(value)
+        elif name in texts:
+            raise InvalidInput.at(f"/{name[:64]}", "the query gives this parameter twice")
+        else:
+            texts[name] = value
+    fields: dict[str, Any] = {}
+    for name, text in texts.items():
+        adapter = adapters.get(name)
+        try:
+            if adapter is None:
+                fields[name] = text
+            elif name in _JSON_TEXTS:
+                fields[name] = adapter.validate_json(text)
+            else:
+                fields[name] = adapter.validate_strings(text)
+        except ValidationError as error:
+            raise _explained(error, options, name) from error
+    return fields
+
+
+@cache
+def _text_adapters(options: type[CallOptions]) -> dict[str, TypeAdapter[Any]]:
+    config = ConfigDict(strict=True, allow_inf_nan=False)
+    return {
+        name: TypeAdapter(_with_constraints(info), config=config)
+        for name, info in options.model_fields.items()
+    }
+
+
+def _with_constraints(info: FieldInfo) -> Any:
+    annotation: Any = info.annotation
+    return Annotated[annotation, info]
+
+
+def _validate(options: type[CallOptions], fields: Mapping[str, Any]) -> CallOptions:
+    try:
+        return options.model_validate(fields)
+    except ValidationError as error:
+        raise _explained(error, options) from error
+
+
+def _explained(
+    error: ValidationError, options: type[CallOptions], parameter: str | None = None
+) -> InvalidInput:
+    """Say what is wrong without a word of what was received but its type."""
+    faults = [_fault(item, options, parameter) for item in error.errors(include_url=False)]
+    return InvalidInput("; ".join(dict.fromkeys(fault.detail for fault in faults[:3])), faults)
+
+
+def _fault(item: ErrorDetails, options: type[CallOptions], parameter: str | None) -> Fault:
+    steps = [*([parameter] if parameter else []), *item["loc"][:2]]
+    pointer = "".join(f"/{step}" for step in steps)[:_LONGEST_POINTER]
+    name = str(steps[0]) if steps else ""
+    if item["type"] == "extra_forbidden":
+        return Fault(
+            pointer, f"unknown field; besides rows there are {', '.join(options.model_fields)}"
+        )
+    if item["type"] == "missing":
+        return Fault(pointer, f"{name} is missing")
+    expected = item["msg"].removeprefix("Value error, ")
+    if not steps:
+        return Fault(pointer, expected)
+    received = "text" if parameter else json_type(item["input"])
+    return Fault(pointer, f"{name}: {expected[0].lower()}{expected[1:]}, received {received}")

@@ -1,0 +1,114 @@
+"""What is loaded, and everything a client needs to use it."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+
+from service.api.dependencies import RegistryDependency
+from service.api.schemas import (
+    ModelDetail,
+    ModelList,
+    ModelSummary,
+    ProblemDocument,
+    VersionSummary,
+)
+from service.bundle.manifest import REPORT_FILE
+from service.bundle.storage import read_bundle
+from service.errors import ReportNotFound
+from service.inference.registry import LoadedModel, ModelVersion, Registry
+
+THRESHOLD_RATES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1)
+# A report is somebody's HTML: it may draw itself, but run, load and send nothing.
+REPORT_POLICY = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+router = APIRouter(
+    prefix="/models",
+    tags=["models"],
+    responses={
+        status: {"model": ProblemDocument, "content": {"application/problem+json": {}}}
+        for status in (404, 422, 503)
+    },
+)
+
+Version = Annotated[int | None, Query(ge=1, description="By default the one that answers.")]
+
+
+@router.get("")
+async def list_models(registry: RegistryDependency) -> ModelList:
+    """List every configured model, ready or not."""
+    return ModelList(models=[ModelSummary(**_summary(registry, name)) for name in registry.names])
+
+
+@router.get("/{name}")
+async def describe_model(
+    name: str, registry: RegistryDependency, version: Version = None
+) -> ModelDetail:
+    """Describe one version of a model: manifest, thresholds by rate, an example request."""
+    model = registry.resolve(name, version)
+    return ModelDetail(
+        **_summary(registry, name),
+        version=model.version,
+        thresholds=model.autoencoder.thresholds(THRESHOLD_RATES),
+        example_request=_example_request(model),
+        manifest=model.manifest.model_dump(mode="json"),
+    )
+
+
+@router.get(
+    "/{name}/report", response_class=Response, responses={200: {"content": {"text/html": {}}}}
+)
+async def show_report(name: str, registry: RegistryDependency, version: Version = None) -> Response:
+    """Show the page of the training run, as it was published with the bundle."""
+    model = registry.resolve(name, version)
+    if REPORT_FILE not in model.manifest.files:
+        raise ReportNotFound(f"version {model.version} of {name} was published without a report")
+    bundle = await asyncio.to_thread(read_bundle, model.location)
+    return Response(
+        bundle.files[REPORT_FILE],
+        media_type="text/html; charset=utf-8",
+        headers={
+            "content-security-policy": REPORT_POLICY,
+            "x-content-type-options": "nosniff",
+        },
+    )
+
+
+def _summary(registry: Registry, name: str) -> dict[str, Any]:
+    versions = registry.versions_of(name)
+    default_version = registry.default_version(name)
+    shown = next((item.loaded for item in reversed(versions) if item.loaded), None)
+    return {
+        "name": name,
+        "description": shown.manifest.description if shown else None,
+        "capabilities": list(shown.manifest.capabilities) if shown else [],
+        "default": name == registry.default_model,
+        "default_version": default_version,
+        "versions": [_version_summary(item) for item in versions],
+    }
+
+
+def _version_summary(version: ModelVersion) -> VersionSummary:
+    loaded = version.loaded
+    return VersionSummary(
+        version=version.location.version,
+        state=version.state,
+        reason=version.reason,
+        provider=loaded.provider if loaded else None,
+        load_seconds=loaded.load_seconds if loaded else None,
+        golden_deviation=loaded.golden_deviation if loaded else None,
+    )
+
+
+def _example_request(model: LoadedModel) -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "model": model.name,
+        "version": model.version,
+        "inputs": [list(model.manifest.example)],
+    }
+    if model.manifest.conditions:
+        request["conditions"] = {
+            column.name: column.vocabulary[0] if column.vocabulary else 0
+            for column in model.manifest.conditions
+        }
+    return request

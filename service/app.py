@@ -1,0 +1,122 @@
+"""The only composition root: settings in, an ASGI application out."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+
+from service import __version__
+from service.api import openapi
+from service.api.authentication import AdmitEveryone
+from service.api.hot_path import HotPath
+from service.api.middleware import Application, ObservationMiddleware
+from service.api.problems import (
+    PROBLEMS,
+    Problem,
+    detail_of,
+    framework_problem,
+    problem_body,
+    problem_for,
+    problem_headers,
+)
+from service.api.routes import errors, health, models
+from service.bundle.storage import find_bundles
+from service.errors import ConfigurationError, Fault, InvalidInput, LatentServeError
+from service.inference.processors import usable_processors
+from service.inference.registry import LoadOptions, Registry
+from service.inference.session import SessionOptions, choose_provider
+from service.log_config import configure_logging, request_id
+from service.settings import Settings
+
+
+def create_app(settings: Settings) -> Application:
+    """Put the service together.
+
+    Args:
+        settings: Everything that can be set.
+
+    Raises:
+        ConfigurationError: The models folder, a model or a provider that was asked for is not
+            there.
+    """
+    configure_logging(settings.log_level, settings.log_format)
+    registry = create_registry(settings)
+    routes = FastAPIOffline(
+        title="latentserve",
+        version=__version__,
+        description="Autoencoders over HTTP.",
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    routes.state.registry = registry
+    routes.openapi = partial(openapi.describe, routes)
+    for module in (models, health, errors):
+        routes.include_router(module.router)
+    _answer_errors_with_problems(routes)
+    observed = ObservationMiddleware(routes, access_log=settings.access_log)
+    return HotPath(observed, registry, settings, AdmitEveryone())
+
+
+def create_registry(settings: Settings) -> Registry:
+    """Find the configured bundles and decide how they will run; nothing is read yet.
+
+    Raises:
+        ConfigurationError: As ``create_app``.
+    """
+    if not settings.models_dir.is_dir():
+        raise ConfigurationError(f"the models folder {settings.models_dir} does not exist")
+    threads = settings.threads or max(1, usable_processors() // settings.workers)
+    session = SessionOptions(choose_provider(settings.providers), threads)
+    return Registry(
+        find_bundles(settings.models_dir),
+        LoadOptions(session, settings.max_batch_rows, settings.max_queue_rows),
+        default_model=settings.default_model,
+        pinned_versions=settings.pinned_versions,
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    registry: Registry = app.state.registry
+    loading = asyncio.create_task(registry.load_all())
+    yield
+    loading.cancel()
+    await registry.close()
+
+
+def _answer_errors_with_problems(app: FastAPI) -> None:
+    def respond(problem: Problem, detail: str, faults: tuple[Fault, ...] = ()) -> Response:
+        body = problem_body(problem, detail, request_id.get() or "", faults)
+        headers = {name.decode(): value.decode() for name, value in problem_headers(problem)}
+        return Response(body, problem.status, headers)
+
+    @app.exception_handler(LatentServeError)
+    async def _own(_: Request, error: LatentServeError) -> Response:
+        problem = problem_for(error)
+        return respond(problem, detail_of(error, problem), getattr(error, "faults", ()))
+
+    @app.exception_handler(HTTPException)
+    async def _framework(_: Request, error: HTTPException) -> Response:
+        problem = framework_problem(error.status_code)
+        response = respond(problem, problem.title)
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_: Request, error: RequestValidationError) -> Response:
+        faults = tuple(
+            Fault("/" + "/".join(str(step) for step in item["loc"][1:]), item["msg"])
+            for item in error.errors()
+        )
+        return respond(PROBLEMS[InvalidInput], faults[0].detail, faults)
+
+    @app.exception_handler(Exception)
+    async def _unexpected(_: Request, error: Exception) -> Response:
+        problem = problem_for(error)
+        return respond(problem, problem.title)
