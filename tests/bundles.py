@@ -22,8 +22,8 @@ from service.bundle.manifest import (
     InputSpec,
     Manifest,
     NoiseSpec,
-    PriorsSpec,
     PriorSpec,
+    PriorsSpec,
     Provenance,
     ScoreSpec,
     TensorSpec,
@@ -230,7 +230,7 @@ def mixture_arrays(dimensions: int) -> dict[str, NDArray[np.float64]]:
 
 def _golden(model: TinyModel) -> dict[str, Array]:
     rows = model.rows(3, seed=11)
-    labels = model._labels(3)  # noqa: SLF001  # the same module
+    labels = model._labels(3)  # the same module
     codes = model.encode(rows, labels)
     outputs = model.decode(codes, labels)
     squares = (outputs - rows) ** 2
