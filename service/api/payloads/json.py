@@ -42,20 +42,20 @@ class JsonBody:
         Raises:
             MalformedBody: The text is not a JSON object, or repeats a field.
         """
+        document = _parse_object(body)
         self._body = body
+        self._rows_field = rows_field
+        self._names = list(document)
+        if len(set(self._names)) != len(self._names):
+            raise MalformedBody("the body names a field twice")
+        # Values are fetched by name: simdjson's items() makes Python objects of every number.
         self._rows: object = None
         self.fields: dict[str, Any] = {}
-        names: list[str] = []
-        for name, value in _parse_object(body).items():
-            names.append(name)
+        for name in self._names:
             if name == rows_field:
-                self._rows = value
+                self._rows = document[name]
             else:
-                self.fields[name] = _plain(value)
-        if len(set(names)) != len(names):
-            raise MalformedBody("the body names a field twice")
-        self._names = names
-        self._rows_field = rows_field
+                self.fields[name] = _plain(document[name])
 
     def rows(self, row_format: RowFormat) -> FloatArray:
         """Return the rows of the request.
