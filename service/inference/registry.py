@@ -170,9 +170,7 @@ class Registry:
     async def _load(self, version: ModelVersion) -> ModelVersion:
         location = version.location
         try:
-            loaded = await asyncio.get_running_loop().run_in_executor(
-                self._executor, load_model, location, self._options, self._queued
-            )
+            loaded = await asyncio.to_thread(load_model, location, self._options, self._queued)
         except Exception as error:  # noqa: BLE001  # one bundle, however broken, never harms the others
             expected = isinstance(error, BundleError)
             reason = f"{type(error).__name__}: {error}" if expected else type(error).__name__
