@@ -1,6 +1,7 @@
 """Structured logs: one JSON object a line, the request's id in each, never a payload."""
 
 import logging
+import sys
 from contextvars import ContextVar
 from typing import Literal
 
@@ -18,11 +19,7 @@ def configure_logging(level: str, log_format: Literal["json", "console"]) -> Non
         level: Least severe level that is logged.
         log_format: ``json`` for machines, ``console`` for people.
     """
-    renderers: list[Processor] = (
-        [structlog.processors.dict_tracebacks, _render_json]
-        if log_format == "json"
-        else [structlog.dev.ConsoleRenderer()]
-    )
+    renderers = _json_renderers() if log_format == "json" else _console_renderers()
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.stdlib.ExtraAdder(),
@@ -43,6 +40,21 @@ def configure_logging(level: str, log_format: Literal["json", "console"]) -> Non
         library = logging.getLogger(name)
         library.handlers = []
         library.propagate = True
+
+
+# Both leave out the local variables that structlog prints with a traceback by default: in a frame
+# of a request they are its payload.
+def _json_renderers() -> list[Processor]:
+    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [structlog.processors.ExceptionRenderer(tracebacks), _render_json]
+
+
+def _console_renderers() -> list[Processor]:
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    ]
 
 
 def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
