@@ -3,9 +3,13 @@
 # onnxruntime ships no type information; what crosses this door is typed by hand.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+# onnxruntime reports its use to its maker unless this is set before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np
 import onnxruntime
