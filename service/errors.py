@@ -89,7 +89,7 @@ class GoldenMismatch(BundleError):
 
 
 class InferenceFailed(LatentServeError):
-    """A file does not have the digest stated for it, or cannot be read as its kind."""
+    """A graph failed on rows that it should have answered: a fault of ours, not of the client."""
 
 
 @dataclass(frozen=True)
