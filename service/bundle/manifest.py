@@ -41,12 +41,15 @@ REPORT_FILE = "report.html"
 
 Capability = Literal["encode", "decode", "reconstruct", "denoise", "anomaly-score", "sample"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+GraphName = Annotated[str, StringConstraints(pattern=r"^(encoder|decoder|scorer-[a-z0-9-]+)$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Shape = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
+_SEMANTIC_VERSION = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})")
 _PLAIN_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _UNSIGNED = "0" * 64
+_Tensors = list[tuple[str, tuple[int, ...]]]
 _JSON_OBJECT = TypeAdapter(dict[str, JsonValue])
 
 
@@ -249,7 +252,7 @@ class Manifest(_Part):
     input: InputSpec
     code: CodeSpec
     conditions: Annotated[tuple[ColumnSpec, ...], Field(min_length=1)] | None = None
-    graphs: dict[str, GraphSignature]
+    graphs: dict[GraphName, GraphSignature]
     capabilities: Annotated[tuple[Capability, ...], Field(min_length=1)]
     noise: NoiseSpec | None = None
     anomaly: AnomalySpec | None = None
@@ -265,7 +268,10 @@ class Manifest(_Part):
             "encode": (ENCODER in self.graphs, "an encoder"),
             "decode": (DECODER in self.graphs, "a decoder"),
             "reconstruct": ({ENCODER, DECODER} <= self.graphs.keys(), "encoder and decoder"),
-            "denoise": (self.noise is not None, "the noise it was trained against"),
+            "denoise": (
+                self.noise is not None and {ENCODER, DECODER} <= self.graphs.keys(),
+                "encoder, decoder and the noise it was trained against",
+            ),
             "anomaly-score": (self.anomaly is not None, "scores"),
             "sample": (self.priors is not None and DECODER in self.graphs, "decoder and priors"),
         }
@@ -273,6 +279,27 @@ class Manifest(_Part):
             satisfied, need = needs[capability]
             if not satisfied:
                 raise ValueError(f"capability {capability} needs {need}")
+        return self
+
+    @model_validator(mode="after")
+    def _graphs_fit_rows_and_codes(self) -> Self:
+        row, code = self.input.shape, self.code.shape
+        variances = [("log_variances", code)] if self.code.variational else []
+        interfaces: dict[str, tuple[_Tensors, _Tensors]] = {
+            ENCODER: ([("inputs", row)], [("codes", code), *variances]),
+            DECODER: ([("codes", code)], [("outputs", row)]),
+        }
+        scorer: tuple[_Tensors, _Tensors] = (
+            [("inputs", row)],
+            [("scores", ()), ("feature_scores", row)],
+        )
+        conditions = [("conditions", (len(self.conditions),))] if self.conditions else []
+        for name, graph in self.graphs.items():
+            inputs, outputs = interfaces.get(name, scorer)
+            taken = [(tensor.name, tensor.shape) for tensor in graph.inputs]
+            given = [(tensor.name, tensor.shape) for tensor in graph.outputs]
+            if taken not in (inputs, inputs + conditions) or given != outputs:
+                raise ValueError(f"graph {name} does not fit the rows and codes described")
         return self
 
     @model_validator(mode="after")
@@ -289,6 +316,8 @@ class Manifest(_Part):
             wanted.add(PRIORS_FILE)
         if missing := wanted - self.files.keys():
             raise ValueError(f"files without a digest: {sorted(missing)}")
+        if MANIFEST_FILE in self.files:
+            raise ValueError(f"{MANIFEST_FILE} states its own digest and is none of the files")
         values = 1
         for length in self.input.shape:
             values *= length
@@ -342,7 +371,7 @@ def parse_manifest(content: bytes) -> Manifest:
 
 
 def _check_schema_version(stated: object) -> None:
-    numbers = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)", stated) if isinstance(stated, str) else None
+    numbers = _SEMANTIC_VERSION.fullmatch(stated) if isinstance(stated, str) else None
     if numbers is None:
         raise InvalidManifest(f"{MANIFEST_FILE} states no semantic schema_version")
     major, minor, _ = (int(part) for part in SCHEMA_VERSION.split("."))
