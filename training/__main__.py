@@ -1,0 +1,119 @@
+"""Command line of training: ``latentserve-train``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from service.bundle.storage import read_bundle_at
+from service.errors import LatentServeError
+from service.inference.verification import replay_golden
+from training.data_files import cache_dir
+from training.errors import RecipeError
+from training.progress import show_progress
+from training.recipe import load_recipe
+
+if TYPE_CHECKING:
+    from training.pipeline import Publication
+
+FAILURE_EXIT_CODE = 1
+RECIPE_EXIT_CODE = 2  # what a shell calls wrong usage
+INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT
+
+app = typer.Typer(
+    name="latentserve-train",
+    help="Train autoencoders and publish them as bundles that latentserve serves.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+output = Console()
+errors = Console(stderr=True)
+
+
+@app.command()
+def train(
+    recipe: Annotated[
+        str, typer.Argument(help="Name of a shipped recipe, or path of a TOML file.")
+    ],
+    models: Annotated[
+        Path,
+        typer.Option(help="Folder that the bundle goes into.", envvar="LATENTSERVE_MODELS_DIR"),
+    ] = Path("models"),
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a field of the recipe: training.epochs=3."),
+    ] = None,
+    runs: Annotated[
+        Path | None, typer.Option(help="Folder of checkpoints; in the user's cache by default.")
+    ] = None,
+) -> None:
+    """Train a recipe and publish its bundle; an interrupted run continues where it was."""
+    with _failures_as_sentences():
+        configuration = load_recipe(recipe, overrides or [])
+        # TensorFlow takes seconds to import: a wrong recipe is refused before.
+        from training.pipeline import train_and_publish  # noqa: PLC0415
+
+        progress = show_progress(output, configuration.training.epochs)
+        runs_dir = runs or cache_dir() / "runs"
+        publication = train_and_publish(configuration, models, runs_dir, progress)
+        _show_publication(publication)
+
+
+@app.command()
+def verify(
+    bundle: Annotated[
+        Path, typer.Argument(help="Folder of the bundle: <models>/<name>/<version>.")
+    ],
+) -> None:
+    """Check every digest of a bundle and replay its golden vectors."""
+    with _failures_as_sentences():
+        content = read_bundle_at(bundle)
+        deviation = replay_golden(content)
+        output.print(
+            f"{bundle}: {len(content.files)} files have their digests, {len(content.manifest.graphs)}"
+            f" graphs reproduce their golden vectors to {deviation:.1g}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@contextmanager
+def _failures_as_sentences() -> Iterator[None]:
+    try:
+        yield
+    except LatentServeError as error:
+        errors.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        wrong_recipe = isinstance(error, RecipeError)
+        raise typer.Exit(RECIPE_EXIT_CODE if wrong_recipe else FAILURE_EXIT_CODE) from error
+    except KeyboardInterrupt as interrupt:
+        errors.print("interrupted; the same command continues after the last finished epoch")
+        raise typer.Exit(INTERRUPTED_EXIT_CODE) from interrupt
+
+
+def _show_publication(publication: "Publication") -> None:
+    table = Table("metric", "part", "measured", "published", box=None, header_style="bold")
+    for metric in publication.metrics:
+        published = "" if metric.published is None else f"{metric.published:g}"
+        table.add_row(metric.name, metric.split, f"{metric.value:.5g}", published)
+    output.print(table)
+    output.print(
+        f"published {publication.location.folder}: {publication.size_bytes / 1e6:.2f} MB,"
+        f" {publication.epochs} epochs in {publication.training_seconds:.0f} s,"
+        f" parity with Keras {publication.parity_error:.1g}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

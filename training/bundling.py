@@ -1,0 +1,200 @@
+"""What a bundle says and holds beside its graphs: manifest, calibration, priors, golden vectors."""
+
+import io
+import platform
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import numpy as np
+
+from service.bundle.manifest import (
+    CALIBRATION_FILE,
+    GOLDEN_FILE,
+    PRIORS_FILE,
+    REPORT_FILE,
+    SCHEMA_VERSION,
+    AnomalySpec,
+    Capability,
+    CodeSpec,
+    DataSpec,
+    Manifest,
+    Name,
+    NoiseSpec,
+    PriorSpec,
+    PriorsSpec,
+    Provenance,
+    ScoreSpec,
+)
+from service.inference.scoring import Scores
+from service.inference.session import FloatArray
+from service.inference.verification import golden_key
+from training.latent_density import CodeDensity
+from training.recipe import CorruptionPart, GaussianCorruption, Recipe
+from training.scorers import scorer_graph_name, scorer_named
+from training.stages import Assessment, ExportedModel, TrainedModel
+
+GOLDEN_ROWS = 4
+STANDARD_NORMAL = "standard-normal"
+GAUSSIAN_MIXTURE = "gaussian-mixture"
+LIBRARIES = (
+    *("keras", "numpy", "onnx", "onnxruntime", "onnxslim"),
+    *("scikit-learn", "tensorflow", "tf2onnx"),
+)
+
+
+def bundle_files(
+    model: TrainedModel, exported: ExportedModel, assessment: Assessment, report: str
+) -> dict[str, bytes]:
+    """Write every file of a bundle but the manifest, by name."""
+    golden = golden_vectors(exported, model.split.test.rows[:GOLDEN_ROWS])
+    return {
+        **{signature.file: content for signature, content in exported.graphs.values()},
+        CALIBRATION_FILE: _npz(assessment.calibration),
+        PRIORS_FILE: _npz(assessment.density.mixture.to_arrays()),
+        GOLDEN_FILE: _npz(golden),
+        REPORT_FILE: report.encode(),
+    }
+
+
+def golden_vectors(exported: ExportedModel, rows: FloatArray) -> dict[str, FloatArray]:
+    """Record what every graph computes now, for every later load to compare with.
+
+    Args:
+        exported: The graphs.
+        rows: A few rows in raw units, (rows, *row shape).
+
+    Returns:
+        Inputs and outputs of every graph, by the names that ``golden.npz`` has for them.
+    """
+    vectors: dict[str, FloatArray] = {}
+    for graph, inputs in exported.graph_inputs(rows).items():
+        signature, _ = exported.graphs[graph]
+        vectors[golden_key(graph, signature.inputs[0].name)] = inputs
+        for spec, output in zip(signature.outputs, exported.runner.run(graph, inputs), strict=True):
+            vectors[golden_key(graph, spec.name)] = output
+    return vectors
+
+
+def build_manifest(
+    model: TrainedModel, exported: ExportedModel, assessment: Assessment, file_names: Iterable[str]
+) -> Manifest:
+    """Write down all that the service must know.
+
+    Args:
+        model: The trained model and its data.
+        exported: Its graphs.
+        assessment: What is known of it.
+        file_names: Names of the bundle's files; their digests are written on publishing.
+    """
+    recipe, autoencoder = model.recipe, model.autoencoder
+    noise = None if recipe.corruption is None else noise_spec(recipe.corruption)
+    capabilities: tuple[Capability, ...] = (
+        *("encode", "decode", "reconstruct"),
+        *(("denoise",) if noise else ()),
+        *("anomaly-score", "sample"),
+    )
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=recipe.name,
+        description=recipe.description,
+        data=_data_spec(model),
+        input=model.dataset.input,
+        code=CodeSpec(shape=autoencoder.code_shape, variational=autoencoder.variational),
+        graphs={name: signature for name, (signature, _) in exported.graphs.items()},
+        capabilities=capabilities,
+        noise=noise,
+        anomaly=_anomaly_spec(recipe, assessment.calibration),
+        priors=_priors_spec(assessment.density, variational=autoencoder.variational),
+        metrics=tuple(assessment.metrics),
+        example=tuple(model.split.test.rows[0].ravel().tolist()),
+        provenance=_provenance(model, exported),
+        files=dict.fromkeys(file_names, "0" * 64),
+    )
+
+
+def noise_spec(corruption: CorruptionPart) -> NoiseSpec:
+    """Describe the noise of a recipe as the manifest does."""
+    if isinstance(corruption, GaussianCorruption):
+        deviation, clip = corruption.standard_deviation, corruption.clip
+        clipped = "" if clip is None else f", clipped to [{clip[0]:g}, {clip[1]:g}]"
+        description = f"independent normal noise of standard deviation {deviation:g}{clipped}"
+        return NoiseSpec(kind="gaussian", level=deviation, description=description)
+    return NoiseSpec(
+        kind="dropout",
+        level=corruption.rate,
+        description=f"every value set to 0 with probability {corruption.rate:g}",
+    )
+
+
+def default_prior(*, variational: bool) -> str:
+    """Name the prior that samples come from when a request does not say."""
+    return STANDARD_NORMAL if variational else GAUSSIAN_MIXTURE
+
+
+def _data_spec(model: TrainedModel) -> DataSpec:
+    dataset = model.dataset
+    return DataSpec(
+        name=dataset.title,
+        source=dataset.source,
+        licence=dataset.licence,
+        attribution=dataset.attribution,
+        sha256=dataset.sha256,
+        rows={name: len(part) for name, part in model.split.parts().items()},
+    )
+
+
+def _anomaly_spec(recipe: Recipe, calibration: Mapping[Name, Scores]) -> AnomalySpec:
+    return AnomalySpec(
+        scores={
+            name: ScoreSpec(
+                graph=scorer_graph_name(name),
+                description=scorer_named(name).description,
+                units=scorer_named(name).units,
+                calibration_rows=len(scores),
+            )
+            for name, scores in calibration.items()
+        },
+        default_score=recipe.anomaly.scores[0],
+        default_false_positive_rate=recipe.anomaly.default_false_positive_rate,
+    )
+
+
+def _priors_spec(density: CodeDensity, *, variational: bool) -> PriorsSpec:
+    subspace = ""
+    if density.mixture.projection_components is not None:
+        dimensions = len(density.mixture.projection_components)
+        share = f"{density.explained_variance:.1%}"
+        subspace = f", in the {dimensions} principal dimensions that hold {share} of their variance"
+    available = {
+        GAUSSIAN_MIXTURE: PriorSpec(
+            kind="gaussian-mixture",
+            description=f"Gaussian mixture fitted to the codes of training rows{subspace}.",
+            components=density.components,
+        )
+    }
+    if variational:
+        available[STANDARD_NORMAL] = PriorSpec(
+            kind="standard-normal",
+            description="The distribution that codes were trained to follow.",
+        )
+    return PriorsSpec(available=available, default=default_prior(variational=variational))
+
+
+def _provenance(model: TrainedModel, exported: ExportedModel) -> Provenance:
+    libraries = {name: version(name) for name in LIBRARIES}
+    return Provenance(
+        recipe=model.recipe.to_json(),
+        seed=model.recipe.seed,
+        library_versions={"python": platform.python_version(), **libraries},
+        created_at=datetime.now(UTC).replace(microsecond=0),
+        epochs=len(model.history),
+        training_seconds=round(sum(record.seconds for record in model.history), 1),
+        parity_error=exported.parity_error,
+    )
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # pyright: ignore[reportArgumentType]  # its allow_pickle is a bool
+    return content.getvalue()

@@ -1,0 +1,120 @@
+"""The layers that a recipe can name, as data: a recipe is checked without importing Keras.
+
+``architectures`` builds each of them; a new layer is one class here, one entry in ``LayerSpec``,
+and one builder there.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+Activation = Literal["linear", "relu", "elu", "selu", "gelu", "softplus", "sigmoid", "tanh"]
+Initializer = Literal["glorot-uniform", "glorot-normal", "he-normal", "lecun-normal"]
+Padding = Literal["same", "valid"]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class RecipePart(BaseModel):
+    """What all parts of a recipe share: strict types, no unknown keys, no later change."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DenseSpec(RecipePart):
+    """Every unit sees every value of the last axis."""
+
+    layer: Literal["dense"]
+    units: PositiveInt
+    activation: Activation = "linear"
+    initializer: Initializer = "glorot-uniform"
+
+
+class FlattenSpec(RecipePart):
+    """One axis, in row-major order."""
+
+    layer: Literal["flatten"]
+
+
+class ReshapeSpec(RecipePart):
+    """Another shape of the same values, without the batch axis."""
+
+    layer: Literal["reshape"]
+    shape: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+
+
+class ActivationSpec(RecipePart):
+    """An activation apart from the layer before it, as after a batch normalization."""
+
+    layer: Literal["activation"]
+    activation: Activation
+
+
+class DropoutSpec(RecipePart):
+    """A share of the values is dropped, in training only."""
+
+    layer: Literal["dropout"]
+    rate: Fraction
+
+
+class BatchNormalizationSpec(RecipePart):
+    """Zero mean and unit variance over a batch in training; moving averages afterwards."""
+
+    layer: Literal["batch-normalization"]
+    momentum: Fraction = 0.99
+
+
+class ConvolutionSpec(RecipePart):
+    """Two-dimensional convolution, channels last."""
+
+    layer: Literal["convolution"]
+    filters: PositiveInt
+    kernel: PositiveInt
+    stride: PositiveInt = 1
+    padding: Padding = "same"
+    activation: Activation = "linear"
+    initializer: Initializer = "glorot-uniform"
+    bias: bool = True
+
+
+class TransposedConvolutionSpec(RecipePart):
+    """The transpose of a two-dimensional convolution: strides enlarge the image."""
+
+    layer: Literal["transposed-convolution"]
+    filters: PositiveInt
+    kernel: PositiveInt
+    stride: PositiveInt = 1
+    padding: Padding = "same"
+    activation: Activation = "linear"
+    initializer: Initializer = "glorot-uniform"
+    bias: bool = True
+
+
+class MaxPoolSpec(RecipePart):
+    """The greatest value of each ``size`` by ``size`` window."""
+
+    layer: Literal["max-pool"]
+    size: PositiveInt = 2
+    padding: Padding = "same"
+
+
+class UpsampleSpec(RecipePart):
+    """Every pixel repeated ``size`` times along height and width."""
+
+    layer: Literal["upsample"]
+    size: PositiveInt = 2
+
+
+LayerSpec = Annotated[
+    DenseSpec
+    | FlattenSpec
+    | ReshapeSpec
+    | ActivationSpec
+    | DropoutSpec
+    | BatchNormalizationSpec
+    | ConvolutionSpec
+    | TransposedConvolutionSpec
+    | MaxPoolSpec
+    | UpsampleSpec,
+    Field(discriminator="layer"),
+]
+LayerSpecs = Annotated[tuple[LayerSpec, ...], Field(min_length=1)]

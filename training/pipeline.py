@@ -1,0 +1,168 @@
+"""From a recipe to a published bundle.
+
+Weights come first; validation rows decide scaling, epoch and mixture size; calibration rows are
+looked at once all that is fixed; test rows give the figures.
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from keras import ops
+
+from service.bundle.manifest import Metric
+from service.bundle.storage import BundleLocation, publish_bundle, read_bundle
+from service.inference.verification import replay_golden
+from training.architectures.building import build_autoencoder
+from training.bundling import build_manifest, bundle_files
+from training.checkpoints import RunFolder
+from training.datasets import load_dataset
+from training.evaluation import assess
+from training.export import export_graph, graph_functions
+from training.fitting import Progress, Trainer, best_epoch, fit
+from training.inference import GraphRunner
+from training.parity import check_parity
+from training.preprocessing import fit_scaling
+from training.recipe import Recipe
+from training.report import render_report
+from training.seeds import Stream
+from training.splitting import split_dataset
+from training.stages import ExportedModel, TrainedModel
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Where a bundle lies and what it is worth.
+
+    Attributes:
+        location: Its folder.
+        metrics: All figures, those that others publish beside them.
+        epochs: How many were trained.
+        training_seconds: How long they took.
+        parity_error: Largest deviation of a graph from Keras.
+        size_bytes: Of all files together.
+    """
+
+    location: BundleLocation
+    metrics: list[Metric]
+    epochs: int
+    training_seconds: float
+    parity_error: float
+    size_bytes: int
+
+
+def train_and_publish(
+    recipe: Recipe,
+    models_dir: Path,
+    runs_dir: Path,
+    progress: AbstractContextManager[Progress],
+) -> Publication:
+    """Make the bundle of a recipe.
+
+    A run that was interrupted continues; one that was finished is only exported again.
+
+    Args:
+        recipe: The run's configuration.
+        models_dir: The folder of all bundles.
+        runs_dir: The folder of all runs' checkpoints.
+        progress: Told how far training is.
+
+    Raises:
+        TrainingError: One of its kinds: of recipe, data, training, export or parity.
+        BundleError: What was written does not read back as what was meant.
+    """
+    model = train_model(recipe, runs_dir, progress)
+    return publish_model(model, export_model(model), models_dir)
+
+
+def train_model(
+    recipe: Recipe, runs_dir: Path, progress: AbstractContextManager[Progress]
+) -> TrainedModel:
+    """Train a recipe to its end, or from where an earlier run of it was left.
+
+    Args:
+        recipe: The run's configuration.
+        runs_dir: The folder of all runs' checkpoints.
+        progress: Told how far training is.
+
+    Raises:
+        RecipeError: The recipe does not fit its data.
+        DatasetError: The data is not to be had, or not what it should be.
+        TrainingDiverged: The objective is not finite.
+        RunCorrupted: The run's folder holds something else.
+    """
+    dataset = load_dataset(recipe.data.dataset)
+    split = split_dataset(dataset, recipe.data, recipe.seed)
+    scaling = fit_scaling(recipe.data.scaling, split.validation.rows)
+    autoencoder = build_autoencoder(recipe, dataset.input.shape)
+    normal_test_rows = split.test.rows[~split.abnormal_test_rows()]
+    train, validation, test = (
+        ops.convert_to_numpy(scaling.scale(rows))
+        for rows in (split.train.rows, split.validation.rows, normal_test_rows)
+    )
+    trainer = Trainer(autoencoder, recipe, train, validation)
+    with progress as listener:
+        history = fit(trainer, recipe.training, RunFolder(runs_dir, recipe), listener)
+    test_objective = sum(trainer.evaluate(test, Stream.TEST_NOISE).values())
+    metrics = [
+        Metric(
+            name="objective",
+            value=best_epoch(history).validation_loss,
+            split="validation",
+            rows=len(validation),
+        ),
+        Metric(name="objective", value=test_objective, split="test", rows=len(test)),
+    ]
+    return TrainedModel(recipe, dataset, split, scaling, autoencoder, history, metrics)
+
+
+def export_model(model: TrainedModel) -> ExportedModel:
+    """Turn a trained model into graphs, and compare each with Keras on validation rows.
+
+    Raises:
+        RecipeError: The recipe names a score that there is not.
+        ExportFailed: A function cannot be turned into a graph of the bundle's form.
+        ParityMismatch: A graph does not compute what Keras computes.
+    """
+    functions = graph_functions(
+        model.autoencoder,
+        model.scaling,
+        model.dataset.input.shape,
+        model.recipe.anomaly.scores,
+    )
+    graphs = {graph.name: (graph.signature, export_graph(graph)) for graph in functions}
+    exported = ExportedModel(graphs, GraphRunner(graphs), parity_error=0.0)
+    inputs = exported.graph_inputs(model.split.validation.rows)
+    deviations = [
+        check_parity(graph, exported.runner.sessions[graph.name], inputs[graph.name])
+        for graph in functions
+    ]
+    return replace(exported, parity_error=max(deviations))
+
+
+def publish_model(model: TrainedModel, exported: ExportedModel, models_dir: Path) -> Publication:
+    """Measure a model, and write its bundle as the next version.
+
+    Args:
+        model: The trained model and its data.
+        exported: Its graphs.
+        models_dir: The folder of all bundles.
+
+    Raises:
+        RecipeError: A published figure is of a metric that is not measured.
+        BundleError: What was written does not read back as what was meant.
+    """
+    assessment = assess(model, exported)
+    report = render_report(model, exported, assessment)
+    files = bundle_files(model, exported, assessment, report)
+    manifest = build_manifest(model, exported, assessment, files)
+    location = publish_bundle(models_dir, manifest, files)
+    replay_golden(read_bundle(location))
+    return Publication(
+        location=location,
+        metrics=assessment.metrics,
+        epochs=manifest.provenance.epochs,
+        training_seconds=manifest.provenance.training_seconds,
+        parity_error=exported.parity_error,
+        size_bytes=sum(path.stat().st_size for path in location.folder.iterdir()),
+    )

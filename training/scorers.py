@@ -1,0 +1,67 @@
+"""Anomaly scores by name, as functions that are traced into graphs of their own.
+
+A score is computed in scaled space, so that every channel or column counts as the network was
+trained to count it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from keras import ops
+
+from service.bundle.manifest import Name
+from training.architectures.autoencoder import Autoencoder
+from training.architectures.layers import Tensor
+from training.errors import RecipeError
+
+# Scaled rows to (scores, feature scores): shapes (rows,) and (rows, *row shape).
+ScoreFunction = Callable[[Autoencoder, Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """One way of scoring, and what to tell about it."""
+
+    description: str
+    units: str
+    score: ScoreFunction
+
+
+def reconstruction_error(autoencoder: Autoencoder, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Score rows by how badly they are reconstructed.
+
+    Args:
+        autoencoder: The model; a variational one reconstructs its posterior means.
+        rows: Scaled rows, (rows, *row shape).
+
+    Returns:
+        Mean squared errors, (rows,), and the squared error of every value, (rows, *row shape).
+    """
+    squared_errors = ops.square(autoencoder.reconstruct(rows) - rows)
+    value_axes = tuple(range(1, len(rows.shape)))
+    return ops.mean(squared_errors, axis=value_axes), squared_errors
+
+
+SCORERS: dict[Name, Scorer] = {
+    "reconstruction-error": Scorer(
+        description="Mean squared difference between a row and its reconstruction.",
+        units="squared scaled units",
+        score=reconstruction_error,
+    ),
+}
+
+
+def scorer_named(name: Name) -> Scorer:
+    """Return a scorer.
+
+    Raises:
+        RecipeError: There is none of that name.
+    """
+    if name not in SCORERS:
+        raise RecipeError(f"anomaly.scores: {name!r} is none of {', '.join(SCORERS)}")
+    return SCORERS[name]
+
+
+def scorer_graph_name(score: Name) -> str:
+    """Return the name of the graph that computes a score."""
+    return f"scorer-{score}"

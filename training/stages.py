@@ -1,0 +1,116 @@
+"""What each step of a run hands to the next: a trained model, its graphs, its assessment."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.bundle.manifest import DECODER, ENCODER, GraphSignature, Metric, Name
+from service.inference.scoring import Scores
+from service.inference.session import FloatArray
+from training.architectures.autoencoder import Autoencoder
+from training.checkpoints import EpochRecord
+from training.datasets import Dataset
+from training.inference import GraphRunner
+from training.latent_density import CodeDensity
+from training.metrics import Mask
+from training.preprocessing import Scaling
+from training.recipe import Recipe
+from training.scorers import scorer_graph_name
+from training.splitting import Split
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model whose weights are final, and all that they were made from.
+
+    Attributes:
+        recipe: What was to be done.
+        dataset: What it was done to.
+        split: The four parts.
+        scaling: Between raw units and what the network sees.
+        autoencoder: With the weights of the best epoch.
+        history: All epochs.
+        metrics: The objective on normal validation and test rows, as training computes it.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    split: Split
+    scaling: Scaling
+    autoencoder: Autoencoder
+    history: list[EpochRecord]
+    metrics: list[Metric]
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """The graphs of a model, proven to compute what Keras computes.
+
+    Attributes:
+        graphs: Signature and ONNX bytes, by graph name.
+        runner: Runs them as the service will.
+        parity_error: Their largest deviation from Keras, relative to ``max(1, max |Keras|)``.
+    """
+
+    graphs: dict[str, tuple[GraphSignature, bytes]]
+    runner: GraphRunner
+    parity_error: float
+
+    def encode(self, rows: FloatArray) -> FloatArray:
+        """Return the codes of raw rows, (rows, *code shape)."""
+        return self.runner.run(ENCODER, rows)[0]
+
+    def decode(self, codes: FloatArray) -> FloatArray:
+        """Return the raw rows of codes, (rows, *row shape)."""
+        return self.runner.run(DECODER, codes)[0]
+
+    def reconstruct(self, rows: FloatArray) -> FloatArray:
+        """Encode and decode raw rows as the service does."""
+        return self.decode(self.encode(rows))
+
+    def score(self, score: Name, rows: FloatArray) -> Scores:
+        """Score raw rows, (rows,)."""
+        return self.runner.run(scorer_graph_name(score), rows)[0].astype(np.float64)
+
+    def graph_inputs(self, rows: FloatArray) -> dict[str, FloatArray]:
+        """Return real inputs for every graph: codes for the decoder, the rows for the others."""
+        codes = self.encode(rows)
+        return {name: codes if name == DECODER else rows for name in self.graphs}
+
+
+@dataclass(frozen=True)
+class HeldOutAnswers:
+    """What the graphs answer to the test rows.
+
+    Attributes:
+        abnormal: Rows of classes that are not normal, (rows,).
+        codes: Shape (rows, *code shape).
+        outputs: Reconstructions in raw units, (rows, *row shape).
+        scores: By name, each (rows,).
+        corrupted: Rows with the noise that was trained against, or None without one.
+        denoised: What the graphs make of those, or None.
+    """
+
+    abnormal: Mask
+    codes: FloatArray
+    outputs: FloatArray
+    scores: dict[Name, Scores]
+    corrupted: FloatArray | None
+    denoised: FloatArray | None
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What is known of a model once every part of the data has been used.
+
+    Attributes:
+        density: The mixture over codes.
+        calibration: Scores of calibration rows by name, each ascending, (n,).
+        answers: What the graphs made of the test rows.
+        metrics: All figures, those that others publish beside them.
+    """
+
+    density: CodeDensity
+    calibration: dict[Name, Scores]
+    answers: HeldOutAnswers
+    metrics: list[Metric]
