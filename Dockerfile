@@ -57,7 +57,8 @@ RUN pip install -qq --no-cache-dir --no-deps --no-build-isolation --no-index .
 FROM base AS service-base
 ENV LATENTSERVE_HOST=0.0.0.0 \
     LATENTSERVE_MODELS_DIR=/models
-RUN mkdir /models
+# Nothing is installed into what runs.
+RUN pip uninstall --quiet --yes --root-user-action=ignore pip && mkdir /models
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=1s --retries=3 \
