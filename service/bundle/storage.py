@@ -69,7 +69,7 @@ class Bundle:
         except Exception as error:  # NumPy, zipfile, zlib and tokenize each raise their own
             raise BundleFileCorrupted(f"{file_name} is not an archive of plain arrays") from error
         for name, array in arrays.items():
-            if getattr(array, "dtype", None) not in _FLOATS:  # bytes, when it is no array at all
+            if np.asarray(array).dtype not in _FLOATS:  # bytes, when the archive holds another file
                 raise BundleFileCorrupted(f"{file_name}: {name} is no array of float32 or float64")
         return arrays
 
