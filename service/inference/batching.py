@@ -141,7 +141,13 @@ class QueuedGraph:
     async def _run_batches(self) -> None:
         try:
             while batch := self._next_batch():
-                await self._run_batch(batch)
+                try:
+                    await self._run_batch(batch)
+                except Exception as error:  # noqa: BLE001  # a fault of ours fails its requests; it never hangs them
+                    fault = InferenceFailed(f"{type(error).__name__} after a batch had run")
+                    fault.__cause__ = error
+                    for piece in batch:
+                        piece.job.fail(fault)
         finally:
             self._worker = None
 
@@ -185,7 +191,8 @@ class QueuedGraph:
                 batch[0].job.fail(error)
                 return
             for piece in batch:
-                await self._run_batch([piece])
+                if not piece.job.answer.done():
+                    await self._run_batch([piece])
             return
         finished = time.perf_counter()
         first = 0
@@ -205,7 +212,7 @@ class QueuedGraph:
             return await loop.run_in_executor(self._executor, self._run_pieces, pieces)
         except LatentServeError:
             raise
-        except Exception as error:  # a fault of ours must fail its requests, not hang them
+        except Exception as error:
             raise InferenceFailed(f"{type(error).__name__} while running a batch") from error
 
     def _run_pieces(self, pieces: Sequence[Arrays]) -> Arrays:
