@@ -116,7 +116,9 @@ class RowFormat:
             InvalidInput: A value is not finite as float32, or out of range.
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            rows = np.ascontiguousarray(values, np.float32).reshape(-1, *self.shape)
+            # Bytes of a request may start anywhere; a graph reads whole, aligned floats.
+            aligned = np.require(values, np.float32, ("C", "A"))
+        rows = aligned.reshape(-1, *self.shape)
         if self.typed_columns:
             self._check_columns(rows)
         elif not np.isfinite(rows).all():
