@@ -351,5 +351,10 @@ def _read_priors(bundle: Bundle) -> dict[str, Prior]:
             raise InvalidManifest(
                 f"{PRIORS_FILE} draws {mixture.dimensions} values, a code has {dimensions}"
             )
+        if len(mixture.weights) != spec.components:
+            raise InvalidManifest(
+                f"{PRIORS_FILE} has {len(mixture.weights)} components, the prior {name}"
+                f" {spec.components}"
+            )
         priors[name] = mixture
     return priors
