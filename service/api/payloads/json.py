@@ -7,7 +7,7 @@ of a body is its skeleton of brackets and commas, and there is exactly one right
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -34,12 +34,13 @@ class JsonBody:
         fields: Every field but the one that holds rows, as Python values.
     """
 
-    def __init__(self, body: bytes, rows_field: str | None) -> None:
+    def __init__(self, body: bytes, rows_field: str | None, options: Collection[str]) -> None:
         """Parse a body.
 
         Args:
             body: UTF-8 JSON text.
             rows_field: Name of the field that holds rows, if the call takes any.
+            options: Names of the other fields; of unknown ones the value is not read.
 
         Raises:
             MalformedBody: The text is not a JSON object, or repeats a field.
@@ -57,7 +58,7 @@ class JsonBody:
             if name == rows_field:
                 self._rows = document[name]
             else:
-                self.fields[name] = _plain(document[name])
+                self.fields[name] = _plain(document[name]) if name in options else None
 
     def rows(self, row_format: RowFormat) -> FloatArray:
         """Return the rows of the request.
