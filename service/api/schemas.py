@@ -4,8 +4,7 @@ Number lists are never validated here: ``payloads`` turns them into arrays. What
 everything beside them.
 """
 
-from collections.abc import Sized
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
@@ -13,10 +12,14 @@ LARGEST_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps exa
 _MOST_CONDITIONS = 64
 
 
-def _refuse_many(conditions: Any) -> Any:
-    if isinstance(conditions, Sized) and len(conditions) > _MOST_CONDITIONS:
+def _refuse_many(conditions: object) -> object:
+    if _fields_of(conditions) > _MOST_CONDITIONS:
         raise ValueError(f"at most {_MOST_CONDITIONS} conditions are read")
     return conditions
+
+
+def _fields_of(value: object) -> int:
+    return len(cast("dict[str, object]", value)) if isinstance(value, dict) else 0
 
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
