@@ -16,7 +16,13 @@ from service.api.media_types import JSON, NPY, readable_types
 from service.api.payloads.image import read_image
 from service.api.payloads.json import JsonBody
 from service.api.payloads.npy import read_npy
-from service.api.payloads.rows import MOST_FAULTS, RowFormat, conditions_array, json_type
+from service.api.payloads.rows import (
+    MOST_FAULTS,
+    RowFormat,
+    conditions_array,
+    json_type,
+    pointer_to,
+)
 from service.api.schemas import CallOptions
 from service.errors import Fault, InvalidInput, UnsupportedMediaType
 from service.inference.graphs import Ticket
@@ -26,7 +32,6 @@ from service.inference.session import FloatArray
 _NO_ROWS: FloatArray = np.empty(0, np.float32)
 _LISTS = ("ids",)
 _JSON_TEXTS = ("conditions",)
-_LONGEST_POINTER = 80
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def understand(
         json_body = JsonBody(body, call.rows_field, call.options.model_fields)
         if twice := fields.keys() & json_body.fields.keys():
             name = min(twice)
-            raise InvalidInput.at(_pointer(name), "the query and the body both give this field")
+            raise InvalidInput.at(pointer_to(name), "the query and the body both give this field")
         fields |= json_body.fields
     options = _validate(call.options, fields)
     model = registry.resolve(options.model, options.version)
@@ -115,7 +120,7 @@ def _query_fields(options: type[CallOptions], query_string: bytes) -> dict[str, 
         if name in _LISTS:
             texts.setdefault(name, []).append(value)
         elif name in texts:
-            raise InvalidInput.at(_pointer(name), "the query gives this parameter twice")
+            raise InvalidInput.at(pointer_to(name), "the query gives this parameter twice")
         else:
             texts[name] = value
     adapters = _text_adapters(options)
@@ -154,7 +159,7 @@ def _validate(options: type[CallOptions], fields: Mapping[str, Any]) -> CallOpti
     if unknown := [name for name in fields if name not in options.model_fields]:
         detail = f"unknown field; besides rows there are {', '.join(options.model_fields)}"
         raise InvalidInput(
-            detail, [Fault(_pointer(name), detail) for name in unknown[:MOST_FAULTS]]
+            detail, [Fault(pointer_to(name), detail) for name in unknown[:MOST_FAULTS]]
         )
     try:
         return options.model_validate(fields)
@@ -175,17 +180,12 @@ def _explained(error: ValidationError, parameter: str | None = None) -> InvalidI
 def _fault(place: tuple[str | int, ...], items: list[ErrorDetails], parameter: str | None) -> Fault:
     name = str(place[0]) if place else ""
     if items[0]["type"] == "missing":
-        return Fault(_pointer(*place), f"{name} is missing")
+        return Fault(pointer_to(*place), f"{name} is missing")
     first, *others = dict.fromkeys(item["msg"].removeprefix("Value error, ") for item in items)
     expected = " or ".join([first, *(other.removeprefix("Input should be ") for other in others)])
     if not place:
         return Fault("", expected)
     received = "text" if parameter else json_type(items[-1]["input"])
     return Fault(
-        _pointer(*place), f"{name}: {expected[0].lower()}{expected[1:]}, received {received}"
+        pointer_to(*place), f"{name}: {expected[0].lower()}{expected[1:]}, received {received}"
     )
-
-
-def _pointer(*place: str | int) -> str:
-    steps = [str(step).replace("~", "~0").replace("/", "~1") for step in place]
-    return "".join(f"/{step}" for step in steps)[:_LONGEST_POINTER]
