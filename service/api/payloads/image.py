@@ -43,11 +43,7 @@ def read_image(body: bytes, media_type: str, row_format: RowFormat) -> FloatArra
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what a picture holds beside its pixels
             picture = Image.open(io.BytesIO(body), formats=[FORMATS[media_type]])
-            if picture.size != (width, height):
-                raise InvalidInput.at(
-                    "", f"the picture has {_size(*picture.size)} pixels, the model takes"
-                    f" {_size(width, height)}",
-                )  # fmt: skip
+            _refuse_other_size(picture, width, height)
             pixels = _pixels(picture, channels)
     except InvalidInput:
         raise
@@ -58,6 +54,12 @@ def read_image(body: bytes, media_type: str, row_format: RowFormat) -> FloatArra
         # Pillow's readers meet a damaged file with whatever its bytes lead them to.
         raise MalformedBody(f"the body is not a whole {FORMATS[media_type]} picture") from error
     return row_format.cast(pixels.reshape(1, height, width, channels))
+
+
+def _refuse_other_size(picture: Image.Image, width: int, height: int) -> None:
+    if picture.size != (width, height):
+        received, expected = _size(*picture.size), _size(width, height)
+        raise InvalidInput.at("", f"the picture has {received} pixels, the model takes {expected}")
 
 
 def _size(width: int, height: int) -> str:
