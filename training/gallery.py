@@ -55,15 +55,20 @@ def main() -> None:
     denoised = run_to_completion(denoiser.denoise(noisy, ticket=ticket))
     reconstructed = run_to_completion(stacked.reconstruct(digits[:COLUMNS], ticket=ticket))
     drawn = run_to_completion(generator.sample(3 * COLUMNS, seed=SEED, ticket=ticket)).samples
-    shown = np.stack([beats.rows[~beats.abnormal][0], beats.rows[beats.abnormal][0]])
-    followed = run_to_completion(detector.reconstruct(shown, ticket=ticket))
+    judged = run_to_completion(detector.score(beats.rows, ticket=ticket))
+    typical = [_median_row(judged.scores, group) for group in (~beats.abnormal, beats.abnormal)]
+    followed = run_to_completion(detector.reconstruct(beats.rows[typical], ticket=ticket))
 
-    figure = Figure(figsize=(11, 6.4), layout="constrained", facecolor="white")
-    panels = figure.subplots(2, 2)
-    _draw_images(panels[0, 0], "noisy → /denoise → the clean original", [noisy, denoised, clothes])
-    _draw_images(panels[0, 1], "test digits → /reconstruct", [digits, reconstructed])
-    _draw_images(panels[1, 0], "/sample", np.split(drawn, 3))
-    _draw_beats(panels[1, 1], shown, followed)
+    figure = Figure(figsize=(11, 5.2), layout="constrained", facecolor="white")
+    panels = figure.subplot_mosaic("AABB;AABB;CCDE;CCDE", empty_sentinel=".")
+    _draw_images(panels["A"], "noisy → /denoise → the clean original", [noisy, denoised, clothes])
+    _draw_images(panels["B"], "test digits → /reconstruct", [digits, reconstructed])
+    _draw_images(panels["C"], "/sample", np.split(drawn, 3))
+    for panel, kind, row, reconstruction in zip(
+        "DE", ("normal", "abnormal"), typical, followed, strict=True
+    ):
+        title = f"{kind} beat: p = {judged.p_values[row]:.2g}"
+        _draw_beat(panels[panel], title, beats.rows[row], reconstruction)
     (docs_dir / "images").mkdir(parents=True, exist_ok=True)
     figure.savefig(docs_dir / "images" / "gallery.png", dpi=110)
     chosen = np.flatnonzero(beats.abnormal)[:2], np.flatnonzero(~beats.abnormal)[:3]
@@ -117,18 +122,17 @@ def _draw_images(axes: Axes, title: str, grid: list[FloatArray]) -> None:
     axes.set_axis_off()
 
 
-def _draw_beats(axes: Axes, beats: FloatArray, followed: FloatArray) -> None:
-    offsets = (0.0, -9.0)
-    names = ("normal heart beat", "abnormal heart beat")
-    for beat, reconstruction, offset, name in zip(beats, followed, offsets, names, strict=True):
-        axes.plot(beat[:, 0] + offset, color=_BLUE, label="beat" if not offset else None)
-        axes.plot(
-            reconstruction[:, 0] + offset,
-            color=_ORANGE,
-            label="reconstruction" if not offset else None,
-        )
-        axes.text(2, offset + 2.6, name, fontsize=11)
-    axes.set_title("/anomaly-score: what the model cannot follow", fontsize=12)
+def _median_row(scores: FloatArray, group: np.ndarray) -> int:
+    """Find the row with the median score of a group: neither its best nor its worst."""
+    rows = np.flatnonzero(group)
+    return int(rows[np.argsort(scores[rows])[len(rows) // 2]])
+
+
+def _draw_beat(axes: Axes, title: str, beat: FloatArray, reconstruction: FloatArray) -> None:
+    axes.plot(beat[:, 0], color=_BLUE, label="heart beat")
+    axes.plot(reconstruction[:, 0], color=_ORANGE, label="reconstruction")
+    axes.set_title(f"/anomaly-score\n{title}", fontsize=12)
+    axes.set_ylim(-6, 4)
     axes.legend(loc="lower right", frameon=False)
     axes.set_axis_off()
 
