@@ -71,8 +71,7 @@ def main() -> None:
         _draw_beat(panels[panel], title, beats.rows[row], reconstruction)
     (docs_dir / "images").mkdir(parents=True, exist_ok=True)
     figure.savefig(docs_dir / "images" / "gallery.png", dpi=110)
-    chosen = np.flatnonzero(beats.abnormal)[:2], np.flatnonzero(~beats.abnormal)[:3]
-    write_examples(docs_dir / "examples", noisy[0], digits[0], beats.rows[np.concatenate(chosen)])
+    write_examples(docs_dir / "examples", noisy[0], digits[0], beats.rows[typical])
 
 
 def load_model(models_dir: Path, name: str) -> Autoencoder:
