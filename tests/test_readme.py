@@ -42,9 +42,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def _address_when_ready(process: subprocess.Popen[bytes], log: Path) -> str:
     for _ in range(600):
         assert process.poll() is None, log.read_text()
-        if found := re.search(r"running on http://([0-9.]+:\d+)", log.read_text()):
-            if httpx.get(f"http://{found[1]}/readyz").status_code == 200:
-                return found[1]
+        found = re.search(r"running on http://([0-9.]+:\d+)", log.read_text())
+        if found and httpx.get(f"http://{found[1]}/readyz").status_code == 200:
+            return found[1]
         time.sleep(0.05)
     raise AssertionError(log.read_text())
 
