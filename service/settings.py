@@ -11,7 +11,7 @@ from service.errors import ConfigurationError
 
 PREFIX = "LATENTSERVE_"
 # Variables of the same prefix that other programs of this project read.
-_FOREIGN_VARIABLES = frozenset({"LATENTSERVE_DATA_DIR", "LATENTSERVE_CACHE_DIR"})
+_FOREIGN_VARIABLES = frozenset({"LATENTSERVE_DATA_DIR"})
 
 
 class Settings(BaseSettings):
