@@ -82,7 +82,8 @@ ENV HOME=/tmp \
     TF_CPP_MIN_LOG_LEVEL=2 \
     XDG_CACHE_HOME=/cache
 RUN mkdir --mode=1777 /cache /models
-STOPSIGNAL SIGTERM
+# As Ctrl-C does: the run keeps its checkpoint and continues when it is started again.
+STOPSIGNAL SIGINT
 COPY --from=training-environment /opt/latentserve /opt/latentserve
 USER 10001:10001
 ENTRYPOINT ["latentserve-train"]

@@ -35,11 +35,12 @@ define find_python
 endef
 
 # install FOLDER LOCK: makes FOLDER hold exactly what LOCK lists, then the project itself.
-# Both steps are stamped with the content they came from, so a second call costs nothing,
-# a changed lock gives a fresh environment and a changed pyproject.toml only new entry points.
+# Both steps are stamped with the content they came from, so a second call costs nothing. A changed
+# lock or another PYTHON gives a fresh environment, a changed pyproject.toml only new entry points.
 define install
 	@lock=$$(grep -v '^ *#' $(2) | cksum)" $(CURDIR)"; \
-	if [ "$$(cat $(1)/.lock-stamp 2>/dev/null)" != "$$lock" ]; then \
+	version=$$($(1)/bin/python --version 2>/dev/null) || version=none; \
+	if [ "$$version" = none ] || [ "$$(cat $(1)/.lock-stamp 2>/dev/null)" != "$$lock" ]$(if $(PYTHON), || [ "$$version" != "$$("$(PYTHON)" --version 2>/dev/null)" ]); then \
 	  $(find_python); \
 	  echo "Installing $(2) into $(1) with $$("$$python" --version) ..." >&2; \
 	  "$$python" -m venv --clear $(1) && \

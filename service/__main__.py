@@ -18,7 +18,14 @@ cli = typer.Typer(
     help="Serve autoencoders over HTTP.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 ModelsDir = Annotated[
-    Path, typer.Option("--models", envvar="LATENTSERVE_MODELS_DIR", help="Folder of bundles.")
+    Path,
+    typer.Option(
+        "--models",
+        envvar="LATENTSERVE_MODELS_DIR",
+        help="Folder of bundles.",
+        exists=True,
+        file_okay=False,
+    ),
 ]
 _DEFAULT_MODELS_DIR = Path("models")
 
@@ -59,7 +66,7 @@ def models(models_dir: ModelsDir = _DEFAULT_MODELS_DIR) -> None:
 
 @cli.command()
 def score(
-    rows: Annotated[Path, typer.Argument(help="A .npy file of rows.")],
+    rows: Annotated[Path, typer.Argument(help="A .npy file of rows.", exists=True, dir_okay=False)],
     model: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
     version: Annotated[int | None, typer.Option(help="Version of the model.")] = None,
     false_positive_rate: Annotated[
@@ -73,7 +80,7 @@ def score(
     judgement = score_file(
         rows, models_dir, name=model, version=version, false_positive_rate=false_positive_rate
     )
-    writer = csv.writer(sys.stdout)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["row", "score", "p_value", "anomaly"])
     columns = (judgement.scores, judgement.p_values, judgement.anomalies)
     for number, (value, p_value, anomaly) in enumerate(zip(*columns, strict=True)):

@@ -128,6 +128,7 @@ PEOPLE = tiny_model(
         ColumnSpec(name="city", type="categorical", vocabulary=("Bern", "Oslo")),
     ),
 )
+TINY_MODELS = (PLANE, STAMP, WAVE, POSTCARD, LABELLED, PEOPLE)
 
 
 def publish_tiny(models_dir: Path, model: TinyModel, **changes: Any) -> BundleLocation:

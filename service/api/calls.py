@@ -166,7 +166,7 @@ def row_count(options: schemas.CallOptions, rows: FloatArray, max_rows: int) -> 
     if not isinstance(options, schemas.SampleOptions):
         return len(rows)
     if options.count > max_rows:
-        raise TooManyRows(f"{options.count} rows were asked for, {max_rows} is the limit")
+        raise TooManyRows(f"more rows were asked for than the limit of {max_rows}")
     return options.count
 
 

@@ -89,11 +89,7 @@ class HotPath:
             observation.finish(_CLIENT_CLOSED_REQUEST)
         except RequestError as error:
             problem = problem_for(error)
-            # The rest of an oversized body is not worth reading to keep its connection.
-            headers = [(b"connection", b"close")] if isinstance(error, BodyTooLarge) else []
-            await _send_problem(
-                send, observation, problem, str(error), error.faults, headers=headers
-            )
+            await _send_problem(send, observation, problem, str(error), error.faults)
         except Exception as error:  # noqa: BLE001  # whatever fails, the client gets an answer
             _log.exception("inference call failed")
             problem = problem_for(error)
@@ -108,6 +104,7 @@ class HotPath:
         self._authenticator.authenticate(headers)
         media_type = self._limit(headers)
         ticket = Ticket(time.monotonic() + self._settings.request_timeout_seconds)
+        observation.body_asked_for = True
         body = await self._read(receive, ticket)
         request = understand(
             call,
@@ -146,13 +143,11 @@ class HotPath:
 
     async def _read(self, receive: Receive, ticket: Ticket) -> bytes:
         """Read the body, however it is cut into pieces, up to the limit and the deadline."""
-        message = await receive()
-        if message["type"] == "http.request" and not message.get("more_body", False):
-            return self._within_limit(message.get("body", b""))
         pieces: list[bytes] = []
         length = 0
         try:
             async with asyncio.timeout(ticket.deadline - time.monotonic()):
+                message = await receive()
                 while message["type"] == "http.request":
                     piece: bytes = message.get("body", b"")
                     pieces.append(piece)
@@ -165,11 +160,6 @@ class HotPath:
         except TimeoutError as error:
             raise DeadlineExceeded("the body did not arrive within the time limit") from error
         raise ClientGoneError
-
-    def _within_limit(self, body: bytes) -> bytes:
-        if len(body) > self._settings.max_body_bytes:
-            raise self._too_large()
-        return body
 
     def _negotiate(self, call: Call[Any], request: Understood, headers: dict[bytes, bytes]) -> str:
         is_image = call.answers_rows and request.model.manifest.input.kind == "image"
@@ -215,5 +205,9 @@ async def _send_problem(
 ) -> None:
     body = problem_body(problem, detail, observation.request_id, faults)
     all_headers = [*problem_headers(problem), *observation.answer_headers, *(headers or [])]
+    # The server reads and drops what is left of a body: a client that is still sending would see
+    # a closed connection instead of this answer. One that waits to be asked may never send it.
+    if b"expect" in observation.headers and not observation.body_asked_for:
+        all_headers.append((b"connection", b"close"))
     await send_response(send, problem.status, all_headers, body)
     observation.finish(problem.status, problem=problem.slug)

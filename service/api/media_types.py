@@ -41,9 +41,11 @@ def body_type(content_type: str | None) -> str:
         raise UnsupportedMediaType(
             f"bodies of this media type are not read; send {JSON}, {NPY}, {PNG} or {JPEG}"
         )
-    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    if media_type == JSON and charset not in ("", "utf-8", "utf8"):
-        raise UnsupportedMediaType("JSON is read as UTF-8 only")
+    for parameter in parameters.lower().split(";"):
+        name, _, value = parameter.partition("=")
+        is_charset = media_type == JSON and name.strip() == "charset"
+        if is_charset and value.strip().strip('"') not in ("utf-8", "utf8"):
+            raise UnsupportedMediaType("JSON is read as UTF-8 only")
     return media_type
 
 
@@ -79,7 +81,7 @@ def _parse_range(item: str) -> tuple[str, float]:
                 quality = float(parameter[2:])
             except ValueError:
                 quality = 0.0
-    return media_range, quality
+    return media_range, quality if 0 <= quality <= 1 else 0.0
 
 
 def _quality(offer: str, ranges: list[tuple[str, float]]) -> float:

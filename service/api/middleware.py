@@ -30,9 +30,18 @@ class Observation:
         request_id: The client's ``X-Request-Id``, or a new one.
         started: ``time.perf_counter()`` when the request came.
         headers: The request's headers; of repeated ones the last.
+        body_asked_for: Whether its body has been read, or the client told to send it.
     """
 
-    __slots__ = ("_access_log", "_method", "_path", "headers", "request_id", "started")
+    __slots__ = (
+        "_access_log",
+        "_method",
+        "_path",
+        "body_asked_for",
+        "headers",
+        "request_id",
+        "started",
+    )
 
     def __init__(self, scope: Scope, *, access_log: bool) -> None:
         """Begin to observe a request.
@@ -46,6 +55,7 @@ class Observation:
         given = self.headers.get(b"x-request-id", b"")
         self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         request_id.set(self.request_id)
+        self.body_asked_for = False
         self._access_log = access_log
         self._method: str = scope["method"]
         self._path: str = scope["path"]

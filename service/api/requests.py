@@ -16,7 +16,13 @@ from service.api.media_types import JSON, NPY, readable_types
 from service.api.payloads.image import read_image
 from service.api.payloads.json import JsonBody
 from service.api.payloads.npy import read_npy
-from service.api.payloads.rows import RowFormat, conditions_array, json_type
+from service.api.payloads.rows import (
+    MOST_FAULTS,
+    RowFormat,
+    conditions_array,
+    json_type,
+    pointer_to,
+)
 from service.api.schemas import CallOptions
 from service.errors import Fault, InvalidInput, UnsupportedMediaType
 from service.inference.graphs import Ticket
@@ -26,7 +32,6 @@ from service.inference.session import FloatArray
 _NO_ROWS: FloatArray = np.empty(0, np.float32)
 _LISTS = ("ids",)
 _JSON_TEXTS = ("conditions",)
-_LONGEST_POINTER = 80
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,10 @@ def understand(
     fields = _query_fields(call.options, query_string)
     json_body = None
     if media_type == JSON and (body or call.rows_field or not fields):
-        json_body = JsonBody(body, call.rows_field)
+        json_body = JsonBody(body, call.rows_field, call.options.model_fields)
         if twice := fields.keys() & json_body.fields.keys():
             name = min(twice)
-            raise InvalidInput.at(f"/{name}", f"{name} is given in the query and in the body")
+            raise InvalidInput.at(pointer_to(name), "the query and the body both give this field")
         fields |= json_body.fields
     options = _validate(call.options, fields)
     model = registry.resolve(options.model, options.version)
@@ -110,28 +115,30 @@ def _query_fields(options: type[CallOptions], query_string: bytes) -> dict[str, 
     """Read the query's texts as what the fields of the same names are."""
     if not query_string:
         return {}
-    adapters = _text_adapters(options)
     texts: dict[str, Any] = {}
     for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
         if name in _LISTS:
             texts.setdefault(name, []).append(value)
         elif name in texts:
-            raise InvalidInput.at(f"/{name[:64]}", "the query gives this parameter twice")
+            raise InvalidInput.at(pointer_to(name), "the query gives this parameter twice")
         else:
             texts[name] = value
-    fields: dict[str, Any] = {}
-    for name, text in texts.items():
-        adapter = adapters.get(name)
-        try:
-            if adapter is None:
-                fields[name] = text
-            elif name in _JSON_TEXTS:
-                fields[name] = adapter.validate_json(text)
-            else:
-                fields[name] = adapter.validate_strings(text)
-        except ValidationError as error:
-            raise _explained(error, options, name) from error
-    return fields
+    adapters = _text_adapters(options)
+    return {name: _from_text(name, text, adapters.get(name)) for name, text in texts.items()}
+
+
+def _from_text(name: str, text: Any, adapter: TypeAdapter[Any] | None) -> object:
+    """Read a parameter as what the field of its name is; unknown ones stay text."""
+    try:
+        if adapter is None:
+            return text
+        if name in _LISTS:
+            return adapter.validate_python(text)
+        if name in _JSON_TEXTS:
+            return adapter.validate_json(text)
+        return adapter.validate_strings(text)
+    except ValidationError as error:
+        raise _explained(error, name) from error
 
 
 @cache
@@ -149,32 +156,36 @@ def _with_constraints(info: FieldInfo) -> Any:
 
 
 def _validate(options: type[CallOptions], fields: Mapping[str, Any]) -> CallOptions:
+    if unknown := [name for name in fields if name not in options.model_fields]:
+        detail = f"unknown field; besides rows there are {', '.join(options.model_fields)}"
+        raise InvalidInput(
+            detail, [Fault(pointer_to(name), detail) for name in unknown[:MOST_FAULTS]]
+        )
     try:
         return options.model_validate(fields)
     except ValidationError as error:
-        raise _explained(error, options) from error
+        raise _explained(error) from error
 
 
-def _explained(
-    error: ValidationError, options: type[CallOptions], parameter: str | None = None
-) -> InvalidInput:
+def _explained(error: ValidationError, parameter: str | None = None) -> InvalidInput:
     """Say what is wrong without a word of what was received but its type."""
-    faults = [_fault(item, options, parameter) for item in error.errors(include_url=False)]
+    alternatives: dict[tuple[str | int, ...], list[ErrorDetails]] = {}
+    for item in error.errors(include_url=False):
+        place = (*([parameter] if parameter else []), *item["loc"][:2])
+        alternatives.setdefault(place, []).append(item)
+    faults = [_fault(place, items, parameter) for place, items in alternatives.items()]
     return InvalidInput("; ".join(dict.fromkeys(fault.detail for fault in faults[:3])), faults)
 
 
-def _fault(item: ErrorDetails, options: type[CallOptions], parameter: str | None) -> Fault:
-    steps = [*([parameter] if parameter else []), *item["loc"][:2]]
-    pointer = "".join(f"/{step}" for step in steps)[:_LONGEST_POINTER]
-    name = str(steps[0]) if steps else ""
-    if item["type"] == "extra_forbidden":
-        return Fault(
-            pointer, f"unknown field; besides rows there are {', '.join(options.model_fields)}"
-        )
-    if item["type"] == "missing":
-        return Fault(pointer, f"{name} is missing")
-    expected = item["msg"].removeprefix("Value error, ")
-    if not steps:
-        return Fault(pointer, expected)
-    received = "text" if parameter else json_type(item["input"])
-    return Fault(pointer, f"{name}: {expected[0].lower()}{expected[1:]}, received {received}")
+def _fault(place: tuple[str | int, ...], items: list[ErrorDetails], parameter: str | None) -> Fault:
+    name = str(place[0]) if place else ""
+    if items[0]["type"] == "missing":
+        return Fault(pointer_to(*place), f"{name} is missing")
+    first, *others = dict.fromkeys(item["msg"].removeprefix("Value error, ") for item in items)
+    expected = " or ".join([first, *(other.removeprefix("Input should be ") for other in others)])
+    if not place:
+        return Fault("", expected)
+    received = "text" if parameter else json_type(items[-1]["input"])
+    return Fault(
+        pointer_to(*place), f"{name}: {expected[0].lower()}{expected[1:]}, received {received}"
+    )

@@ -4,15 +4,34 @@ Number lists are never validated here: ``payloads`` turns them into arrays. What
 everything beside them.
 """
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
 LARGEST_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps exact
+_MOST_CONDITIONS = 64
+
+
+def _refuse_many(conditions: object) -> object:
+    if _fields_of(conditions) > _MOST_CONDITIONS:
+        raise ValueError(f"at most {_MOST_CONDITIONS} conditions are read")
+    return conditions
+
+
+def _fields_of(value: object) -> int:
+    return len(cast("dict[str, object]", value)) if isinstance(value, dict) else 0
+
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 ModelName = Annotated[str, Field(min_length=1, max_length=64)]
+# An error in each of a million items is found by no one: lists stop at the first.
+Id = str | Annotated[int, Field(ge=-(2**63), lt=2**64)]
+Ids = Annotated[list[Id], Field(fail_fast=True)]
 Condition = str | int | float | bool
+Conditions = Annotated[
+    dict[str, Condition | Annotated[list[Condition], Field(fail_fast=True)]],
+    BeforeValidator(_refuse_many),
+]
 Row = Annotated[
     list[Any],
     Field(description="One row: nested in the model's shape, or flat in row-major order."),
@@ -31,10 +50,8 @@ class CallOptions(BaseModel):
     version: PositiveInt | None = Field(
         None, description="Version of the model; by default the pinned or highest one."
     )
-    ids: list[str | int] | None = Field(
-        None, description="One id per row, passed through to the answer."
-    )
-    conditions: dict[str, Condition | list[Condition]] | None = Field(
+    ids: Ids | None = Field(None, description="One id per row, passed through to the answer.")
+    conditions: Conditions | None = Field(
         None,
         description="For conditional models: each condition's value, one for all rows or one"
         " per row.",

@@ -5,10 +5,10 @@ import io
 import os
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ from service.errors import (
     InvalidManifest,
     UnsafeBundlePath,
 )
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 @dataclass(frozen=True, order=True)
@@ -63,15 +65,20 @@ class Bundle:
         """
         try:
             with np.load(io.BytesIO(self.files[file_name]), allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+                arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
+        except Exception as error:  # NumPy, zipfile, zlib and tokenize each raise their own
             raise BundleFileCorrupted(f"{file_name} is not an archive of plain arrays") from error
+        for name, array in arrays.items():
+            if np.asarray(array).dtype not in _FLOATS:  # bytes, when the archive holds another file
+                raise BundleFileCorrupted(f"{file_name}: {name} is no array of float32 or float64")
+        return arrays
 
 
 def find_bundles(models_dir: Path) -> list[BundleLocation]:
     """List what lies in a models folder, by name and ascending version, without reading it.
 
-    Folders whose name is not a positive integer (a publication under way, say) are no versions.
+    Folders whose name is not a positive integer (a publication under way, say) are no versions,
+    and hidden ones (``.git``, what a volume keeps for itself) no models.
 
     Args:
         models_dir: The folder that holds ``<name>/<version>/``.
@@ -79,7 +86,7 @@ def find_bundles(models_dir: Path) -> list[BundleLocation]:
     return sorted(
         BundleLocation(folder.parent.name, int(folder.name), folder)
         for folder in models_dir.glob("*/*")
-        if _is_version(folder.name) and folder.is_dir()
+        if _is_version(folder.name) and not folder.parent.name.startswith(".") and folder.is_dir()
     )
 
 

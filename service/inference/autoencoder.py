@@ -174,11 +174,13 @@ class Autoencoder:
 
         Raises:
             CapabilityMissing: The bundle does not serve this call, or has no calibration.
-            InvalidInput: There is no such score.
+            InvalidInput: There is no such score, or a rate is not in (0, 1).
             NonFiniteResult: Rows overflow inside the model.
         """
         self.require("anomaly-score")
         name, graph, calibration = self._score_named(score)
+        _refuse_rate("false_positive_rate", false_positive_rate)
+        _refuse_rate("false_discovery_rate", false_discovery_rate)
         scores, *_ = await self._run(graph, inputs, conditions, ticket=ticket)
         exact = scores.astype(np.float64)
         p_values = conformal_p_values(exact, calibration)
@@ -187,7 +189,8 @@ class Autoencoder:
             rate, kind = false_discovery_rate, "false-discovery rate"
             threshold = discovery_threshold(p_values, rate, calibration)
         else:
-            rate, kind = false_positive_rate or self._default_rate(), "false-positive rate"
+            kind = "false-positive rate"
+            rate = self._default_rate() if false_positive_rate is None else false_positive_rate
             threshold = threshold_at(rate, calibration)
         too_few = (
             f"{len(calibration)} calibration rows are too few for a {kind} this small:"
@@ -245,6 +248,7 @@ class Autoencoder:
         return {
             name: {f"{rate:g}": threshold_at(rate, calibration) for rate in false_positive_rates}
             for name, calibration in self._calibration.items()
+            if calibration.size
         }
 
     async def _encode_and_decode(
@@ -264,8 +268,13 @@ class Autoencoder:
         field: str = "inputs",
         exclusive: bool = False,
     ) -> tuple[FloatArray, ...]:
-        takes_conditions = len(self.manifest.graphs[graph].inputs) > 1
-        inputs = (rows, conditions) if takes_conditions and conditions is not None else (rows,)
+        inputs = (rows,)
+        if len(self.manifest.graphs[graph].inputs) > 1:
+            if conditions is None:
+                raise InvalidInput.at(
+                    "/conditions", f"model {self.manifest.name} answers under conditions only"
+                )
+            inputs = (rows, conditions)
         outputs = await self._graphs[graph].run(*inputs, ticket=ticket, exclusive=exclusive)
         for output in outputs:
             _refuse_non_finite(output, field)
@@ -293,6 +302,11 @@ class Autoencoder:
                 "/prior", f"model {self.manifest.name} has the priors {', '.join(self._priors)}"
             )
         return self._priors[name]
+
+
+def _refuse_rate(name: str, rate: float | None) -> None:
+    if rate is not None and not 0 < rate < 1:
+        raise InvalidInput.at(f"/{name}", f"{name} is not between 0 and 1")
 
 
 def _refuse_non_finite(output: FloatArray, field: str) -> None:
@@ -336,6 +350,11 @@ def _read_priors(bundle: Bundle) -> dict[str, Prior]:
         if mixture.dimensions != dimensions:
             raise InvalidManifest(
                 f"{PRIORS_FILE} draws {mixture.dimensions} values, a code has {dimensions}"
+            )
+        if len(mixture.weights) != spec.components:
+            raise InvalidManifest(
+                f"{PRIORS_FILE} has {len(mixture.weights)} components, the prior {name}"
+                f" {spec.components}"
             )
         priors[name] = mixture
     return priors

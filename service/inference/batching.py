@@ -190,8 +190,10 @@ class QueuedGraph:
 
     def _next_batch(self) -> _Batch:
         now = time.perf_counter()
-        if self._alone:
-            return [self._alone.popleft()]
+        while self._alone:
+            piece = self._alone.popleft()
+            if not piece.job.answer.done():
+                return [piece]
         batch: _Batch = []
         room = self._max_batch_rows
         while self._jobs and room:
@@ -257,5 +259,10 @@ class QueuedGraph:
             last = first + piece.rows
             piece.job.ticket.inference_seconds += seconds
             own = len(batch) == 1
-            piece.job.add(piece, outcome if own else tuple(array[first:last] for array in outcome))
+            try:
+                piece.job.add(
+                    piece, outcome if own else tuple(array[first:last] for array in outcome)
+                )
+            except Exception as error:  # noqa: BLE001  # as in _attempt: no memory to join parts, say
+                piece.job.fail(InferenceFailed(f"{type(error).__name__} after a batch had run"))
             first = last

@@ -176,7 +176,7 @@ class Registry:
             raise ModelUnavailable(f"no version of {name} is ready: {_describe(versions)}")
         if chosen not in versions:
             raise VersionNotFound(
-                f"model {name} has the versions {', '.join(map(str, versions))}, not {chosen}"
+                f"no such version of model {name}; it has {', '.join(map(str, versions))}"
             )
         loaded = versions[chosen].loaded
         if loaded is None:

@@ -75,7 +75,8 @@ class GaussianMixture:
         """Refuse parameters that do not fit together.
 
         Raises:
-            InvalidManifest: Shapes disagree or weights are no probabilities.
+            InvalidManifest: Shapes disagree, weights are no probabilities, factors are not lower
+                triangular, or a value is not finite.
         """
         components, latent = self.means.shape if self.means.ndim == 2 else (0, 0)
         if (
@@ -84,6 +85,7 @@ class GaussianMixture:
             or self.cholesky.shape != (components, latent, latent)
             or not np.isclose(self.weights.sum(), 1.0)
             or self.weights.min() < 0
+            or not np.array_equal(self.cholesky, np.tril(self.cholesky))
         ):
             raise InvalidManifest("the arrays of the Gaussian mixture do not fit together")
         if (self.projection_mean is None) != (self.projection_components is None):
@@ -93,6 +95,8 @@ class GaussianMixture:
             self.dimensions,
         ):
             raise InvalidManifest("the projection does not fit the Gaussian mixture")
+        if not all(np.isfinite(array).all() for array in self.to_arrays().values()):
+            raise InvalidManifest("the Gaussian mixture has values that are not finite")
 
     @property
     def dimensions(self) -> int:

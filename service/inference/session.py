@@ -101,7 +101,7 @@ class Session:
             The outputs in the signature's order, each with ``rows`` as first axis.
 
         Raises:
-            InferenceFailed: onnxruntime failed.
+            InferenceFailed: onnxruntime failed, or the graph does not give one row per row.
         """
         try:
             outputs: list[FloatArray] = self._session.run(
@@ -109,6 +109,9 @@ class Session:
             )
         except ONNXRUNTIME_ERRORS as error:
             raise InferenceFailed(f"{self.signature.file}: {type(error).__name__}") from error
+        rows = inputs[0].shape[:1]
+        if any(output.shape[:1] != rows for output in outputs):
+            raise InferenceFailed(f"{self.signature.file} does not give one row per row")
         return tuple(outputs)
 
 
@@ -200,7 +203,7 @@ def _check_signature(session: Any, signature: GraphSignature) -> None:
                 f"{signature.file} has the {kind}s {_describe(found)}, the manifest says"
                 f" {_describe(expected)}"
             )
-        if any(node.shape and isinstance(node.shape[0], int) for node in nodes):
+        if any(not node.shape or isinstance(node.shape[0], int) for node in nodes):
             raise InvalidGraph(f"{signature.file} has an {kind} without a dynamic batch axis")
 
 

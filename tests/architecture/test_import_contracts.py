@@ -28,6 +28,8 @@ OFFENCES = {
     "inference-without-http": ("service/bundle/storage.py", "fastapi"),
     "one-door-to-onnxruntime": ("service/inference/scoring.py", "onnxruntime"),
     "training-sees-the-contract": ("training/recipe.py", "service.settings"),
+    "training-layers": ("training/datasets.py", "training.splitting"),
+    "architecture-layers": ("training/architectures/stack.py", "training.architectures.dense"),
 }
 
 

@@ -7,7 +7,7 @@ of a body is its skeleton of brackets and commas, and there is exactly one right
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -18,11 +18,13 @@ from service.api.payloads.rows import RowFormat, Shape, json_type, rows_from_lis
 from service.errors import InvalidInput, MalformedBody
 from service.inference.session import FloatArray
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NOT_SKELETON = bytes(set(range(256)) - set(b"[]{},:"))
 _NON_FINITE_LITERAL = re.compile(rb"[\s:,\[]-?(?:NaN|Infinity)\b")
 # What simdjson says of numbers that are JSON, but beyond int64 or float64.
 _OVERSIZED_NUMBER = re.compile(r"NUMBER_ERROR|BIGINT_ERROR")
+_FIELD_TWICE = "the body names a field twice"
+_MOST_DIGITS = 400  # more than any float64 has before its decimal point
 
 
 class JsonBody:
@@ -32,12 +34,13 @@ class JsonBody:
         fields: Every field but the one that holds rows, as Python values.
     """
 
-    def __init__(self, body: bytes, rows_field: str | None) -> None:
+    def __init__(self, body: bytes, rows_field: str | None, options: Collection[str]) -> None:
         """Parse a body.
 
         Args:
             body: UTF-8 JSON text.
             rows_field: Name of the field that holds rows, if the call takes any.
+            options: Names of the other fields; of unknown ones the value is not read.
 
         Raises:
             MalformedBody: The text is not a JSON object, or repeats a field.
@@ -47,7 +50,7 @@ class JsonBody:
         self._rows_field = rows_field
         self._names = list(document)
         if len(set(self._names)) != len(self._names):
-            raise MalformedBody("the body names a field twice")
+            raise MalformedBody(_FIELD_TWICE)
         # Values are fetched by name: simdjson's items() makes Python objects of every number.
         self._rows: object = None
         self.fields: dict[str, Any] = {}
@@ -55,7 +58,7 @@ class JsonBody:
             if name == rows_field:
                 self._rows = document[name]
             else:
-                self.fields[name] = _plain(document[name])
+                self.fields[name] = _plain(document[name]) if name in options else None
 
     def rows(self, row_format: RowFormat) -> FloatArray:
         """Return the rows of the request.
@@ -124,18 +127,26 @@ def _why_malformed(body: bytes, reason: str) -> str:
 
 
 def _parse_oversized_numbers(body: bytes) -> object:
-    """Parse with Python's reader, whose integers have no limit and whose floats become inf."""
+    """Parse with Python's reader, whose integers are long and whose floats become inf."""
+
+    def read_integer(digits: str) -> int | float:
+        return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
     def refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(pairs)) != len(pairs):
-            raise MalformedBody("the body names a field twice")
+            raise MalformedBody(_FIELD_TWICE)
         return dict(pairs)
 
     def refuse_constant(_: str) -> object:
         raise MalformedBody("NaN and Infinity are not JSON; every value must be a finite number")
 
     try:
-        return json.loads(body, object_pairs_hook=refuse_duplicates, parse_constant=refuse_constant)
+        return json.loads(
+            body,
+            object_pairs_hook=refuse_duplicates,
+            parse_constant=refuse_constant,
+            parse_int=read_integer,
+        )
     except RecursionError as error:
         raise MalformedBody("the body is nested too deeply") from error
     except ValueError as error:
@@ -145,7 +156,12 @@ def _parse_oversized_numbers(body: bytes) -> object:
 def _plain(value: object) -> object:
     if isinstance(value, simdjson.Array):
         return cast("Any", value).as_list()  # its stub leaves nested lists untyped
-    return value.as_dict() if isinstance(value, simdjson.Object) else value
+    if isinstance(value, simdjson.Object):
+        fields = value.as_dict()
+        if len(fields) != len(value):
+            raise MalformedBody(_FIELD_TWICE)
+        return fields
+    return value
 
 
 def _shape_of(value: object) -> Shape:

@@ -1,13 +1,15 @@
 """NumPy's ``.npy`` files: the dense media type that needs no schema."""
 
 import io
+import warnings
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from service.api.payloads.rows import RowFormat
+from service.api.payloads.rows import RowFormat, Shape
 from service.errors import InvalidInput, MalformedBody
 from service.inference.session import FloatArray
 
@@ -16,6 +18,8 @@ _HEADERS = {
     (2, 0): npy_format.read_array_header_2_0,
 }
 _NUMBERS = "fiu"
+_MOST_AXES = 32
+_LONGEST_AXIS = 2**63 - 1
 
 
 def read_npy(body: bytes, row_format: RowFormat) -> FloatArray:
@@ -37,45 +41,48 @@ def read_npy(body: bytes, row_format: RowFormat) -> FloatArray:
         InvalidInput: Another shape, type or range than the model takes.
         TooManyRows: More rows than the limit.
     """
-    values = _read_array(body)
-    if values.dtype.kind not in _NUMBERS:
+    shape, fortran_order, dtype, content = _read_header(body)
+    if dtype.kind not in _NUMBERS:
         raise InvalidInput.at(
             f"/{row_format.field}",
-            f"the array's type is {values.dtype}; floats or integers are expected",
+            f"the array's type is {dtype.name}; floats or integers are expected",
         )
-    if values.ndim == 0 or values.shape[1:] not in row_format.forms:
+    if shape[1:] not in row_format.forms:
         forms = " or ".join(str(("rows", *form)).replace("'", "") for form in row_format.forms)
         raise InvalidInput.at(
-            f"/{row_format.field}", f"the array has shape {values.shape}, the model takes {forms}"
+            f"/{row_format.field}", f"the array has shape {shape}, the model takes {forms}"
         )
-    row_format.refuse_count(len(values))
-    if row_format.is_image and values.dtype == np.uint8:
+    row_format.refuse_count(shape[0])
+    values = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order else "C")
+    if row_format.is_image and dtype == np.uint8:
         values = values.astype(np.float32) / np.float32(255)
     return row_format.cast(values)
 
 
-def _read_array(body: bytes) -> NDArray[Any]:
+def _read_header(body: bytes) -> tuple[Shape, bool, np.dtype[Any], memoryview]:
+    """Read what the file says about itself, and believe it only if its length agrees."""
     if not body:
         raise MalformedBody("the body is empty; a .npy file is expected")
     stream = io.BytesIO(body)
     try:
-        read_header = _HEADERS[npy_format.read_magic(stream)]
-        shape, fortran_order, dtype = read_header(stream)
-    except (ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of text that the client wrote
+            read_header = _HEADERS[npy_format.read_magic(stream)]
+            shape, fortran_order, dtype = read_header(stream)
+    except Exception as error:
+        # NumPy evaluates the header as a Python literal: any text may be there, and raise anything.
         raise MalformedBody("the body is not a .npy file of version 1.0 or 2.0") from error
     if dtype.hasobject:
         raise MalformedBody("the array holds Python objects; pickled data is never loaded")
+    if len(shape) > _MOST_AXES or not all(0 <= length <= _LONGEST_AXIS for length in shape):
+        raise MalformedBody("the header of the .npy file states a shape that no array has")
     content = memoryview(body)[stream.tell() :]
-    count = 1
-    for length in shape:
-        count *= length
-    if min(shape, default=0) < 0 or count * dtype.itemsize != len(content):
+    promised = prod(shape) * dtype.itemsize
+    if promised != len(content):
         raise MalformedBody(
-            f"the header of the .npy file promises {count * dtype.itemsize} bytes of data,"
-            f" {len(content)} follow"
+            f"the header of the .npy file promises {promised} bytes of data, {len(content)} follow"
         )
-    values = np.frombuffer(content, dtype)
-    return values.reshape(shape, order="F" if fortran_order else "C")
+    return tuple(map(int, shape)), fortran_order, dtype, content
 
 
 def write_npy(values: NDArray[Any]) -> bytes:

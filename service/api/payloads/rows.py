@@ -1,6 +1,6 @@
 """What rows a model takes, and the checks that every media type shares."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -14,6 +14,8 @@ from service.errors import Fault, InvalidInput, TooManyRows
 from service.inference.session import FloatArray
 
 MOST_FAULTS = 10
+_LONGEST_POINTER = 80
+_LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 JSON_TYPES: dict[type[Any], str] = {
     dict: "an object",
     list: "a list",
@@ -116,7 +118,9 @@ class RowFormat:
             InvalidInput: A value is not finite as float32, or out of range.
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            rows = np.ascontiguousarray(values, np.float32).reshape(-1, *self.shape)
+            # Bytes of a request may start anywhere; a graph reads whole, aligned floats.
+            aligned = np.require(values, np.float32, ("C", "A"))
+        rows = aligned.reshape(-1, *self.shape)
         if self.typed_columns:
             self._check_columns(rows)
         elif not np.isfinite(rows).all():
@@ -150,7 +154,8 @@ class RowFormat:
 def refusal(faults: Sequence[Fault], count: int | None = None) -> InvalidInput:
     """Make the error for a list of faults, whose summary is the first of them."""
     more = (count or len(faults)) - 1
-    summary = faults[0].detail + (f" ({more} more rows are wrong)" if more else "")
+    others = f"{more} more rows are" if more > 1 else "1 more row is"
+    summary = faults[0].detail + (f" ({others} wrong)" if more else "")
     return InvalidInput(summary, faults)
 
 
@@ -200,8 +205,16 @@ def _row_values(row: object, row_format: RowFormat) -> list[float]:
         raise ValueError(
             f"has shape {shape}, the model takes {' or '.join(map(str, row_format.forms))}"
         )
-    columns: Iterable[ColumnSpec | None] = row_format.columns or (None,) * len(values)
-    return [_number(value, column) for value, column in zip(values, columns, strict=True)]
+    columns = row_format.columns
+    if columns is None:
+        return [_number(value, None) for value in values]
+    numbers: list[float] = []
+    for value, column in zip(values, columns, strict=True):
+        try:
+            numbers.append(_number(value, column))
+        except ValueError as error:
+            raise ValueError(f"{error} (column {column.name})") from error
+    return numbers
 
 
 def _flatten(value: object, depth: int) -> tuple[list[object], Shape]:
@@ -223,13 +236,13 @@ def _flatten(value: object, depth: int) -> tuple[list[object], Shape]:
 
 
 def _number(value: object, column: ColumnSpec | None) -> float:
-    place = f" in column {column.name}" if column else ""
     kind = column.type if column else "numeric"
     if value is None and column and column.nullable:
         return float("nan")
-    if kind == "categorical" and column and isinstance(value, str | int):
-        if isinstance(value, bool) or value not in (column.vocabulary or ()):
-            raise ValueError(f"has{place} a category that is not in the vocabulary")
+    # JSON has one kind of number: 3.0 is the category 3. A boolean is no number.
+    if kind == "categorical" and column and type(value) in (str, int, float):
+        if value not in (column.vocabulary or ()):
+            raise ValueError("has a category that is not in the vocabulary")
         return float((column.vocabulary or ()).index(value))
     if kind == "boolean" and isinstance(value, bool):
         return float(value)
@@ -239,7 +252,7 @@ def _number(value: object, column: ColumnSpec | None) -> float:
         except OverflowError:
             return float("inf")
     wanted = {"numeric": "number", "boolean": "boolean", "categorical": "category"}[kind]
-    raise ValueError(f"has{place} {json_type(value)} where a {wanted} is expected")
+    raise ValueError(f"has {json_type(value)} where a {wanted} is expected")
 
 
 def json_type(value: object) -> str:
@@ -287,16 +300,14 @@ def conditions_array(
     """
     given = conditions or {}
     known = [column.name for column in columns or ()]
-    if unknown := [name for name in given if name not in known]:
-        raise InvalidInput.at(
-            f"/conditions/{unknown[0]}",
-            f"the model takes the conditions {', '.join(known) or 'none'}",
-        )
+    if not given.keys() <= set(known):
+        detail = f"the model takes the conditions {', '.join(known)}" if known else ""
+        raise InvalidInput.at("/conditions", detail or "the model takes no conditions")
     if columns is None:
         return None
     result = np.empty((rows, len(columns)), np.float32)
     for number, column in enumerate(columns):
-        pointer = f"/conditions/{column.name}"
+        pointer = pointer_to("conditions", column.name)
         if column.name not in given:
             raise InvalidInput.at(pointer, f"the model needs the condition {column.name}")
         value = given[column.name]
@@ -304,7 +315,20 @@ def conditions_array(
         if len(values) != rows:
             raise InvalidInput.at(pointer, f"{len(values)} conditions for {rows} rows")
         try:
-            result[:, number] = [_number(item, column) for item in values]
+            result[:, number] = [_condition(item, column) for item in values]
         except ValueError as error:
-            raise InvalidInput.at(pointer, f"the condition {error}") from error
+            raise InvalidInput.at(pointer, f"the condition {column.name} {error}") from error
     return result
+
+
+def _condition(value: object, column: ColumnSpec) -> float:
+    number = _number(value, column)
+    if abs(number) > _LARGEST_FLOAT32:
+        raise ValueError("has a value that is not finite as float32")
+    return number
+
+
+def pointer_to(*place: str | int) -> str:
+    """Write an RFC 6901 pointer, cut short where a client's own words would make it long."""
+    steps = [str(step).replace("~", "~0").replace("/", "~1") for step in place]
+    return "".join(f"/{step}" for step in steps)[:_LONGEST_POINTER]

@@ -13,7 +13,7 @@ from service.api.schemas import (
     ProblemDocument,
     VersionSummary,
 )
-from service.bundle.manifest import REPORT_FILE
+from service.bundle.manifest import REPORT_FILE, ColumnSpec
 from service.bundle.storage import read_bundle
 from service.errors import ReportNotFound
 from service.inference.registry import LoadedModel, ModelVersion, Registry
@@ -47,7 +47,7 @@ async def describe_model(
     """Describe one version of a model: manifest, thresholds by rate, an example request."""
     model = registry.resolve(name, version)
     return ModelDetail(
-        **_summary(registry, name),
+        **_summary(registry, name, model),
         version=model.version,
         thresholds=model.autoencoder.thresholds(THRESHOLD_RATES),
         example_request=_example_request(model),
@@ -74,10 +74,12 @@ async def show_report(name: str, registry: RegistryDependency, version: Version 
     )
 
 
-def _summary(registry: Registry, name: str) -> dict[str, Any]:
+def _summary(registry: Registry, name: str, described: LoadedModel | None = None) -> dict[str, Any]:
+    """Summarise a model by the version that is described, else the one that answers."""
     versions = registry.versions_of(name)
     default_version = registry.default_version(name)
-    shown = next((item.loaded for item in reversed(versions) if item.loaded), None)
+    loaded = {item.location.version: item.loaded for item in versions}
+    shown = described or loaded.get(default_version or 0)
     return {
         "name": name,
         "description": shown.manifest.description if shown else None,
@@ -108,7 +110,12 @@ def _example_request(model: LoadedModel) -> dict[str, Any]:
     }
     if model.manifest.conditions:
         request["conditions"] = {
-            column.name: column.vocabulary[0] if column.vocabulary else 0
-            for column in model.manifest.conditions
+            column.name: _example_value(column) for column in model.manifest.conditions
         }
     return request
+
+
+def _example_value(column: ColumnSpec) -> str | int | bool:
+    if column.vocabulary:
+        return column.vocabulary[0]
+    return False if column.type == "boolean" else 0

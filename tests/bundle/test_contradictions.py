@@ -1,0 +1,280 @@
+"""A manifest that contradicts itself is refused, and for the right reason."""
+
+from collections.abc import Callable
+
+import pytest
+
+from service.bundle.manifest import parse_manifest
+from service.errors import InvalidManifest
+from tests.bundle.manifests import ZEROS, Fields, changed, tensors
+from tests.bundles import LABELLED, PEOPLE, PLANE, SCORE, STAMP, WAVE, TinyModel
+
+SCORER = f"scorer-{SCORE}"
+
+CONTRADICTIONS: dict[str, tuple[TinyModel, Callable[[Fields], object], str]] = {
+    "an unknown field": (
+        PLANE,
+        lambda fields: fields.update(colour="red"),
+        "colour: Extra inputs",
+    ),
+    "a missing field": (
+        PLANE,
+        lambda fields: fields.pop("provenance"),
+        "provenance: Field required",
+    ),
+    "a number in words": (
+        PLANE,
+        lambda fields: fields["provenance"].update(seed="0"),
+        "provenance/seed: ",
+    ),
+    "a figure that is not a number": (
+        PLANE,
+        lambda fields: fields["metrics"].append(
+            {"name": "loss", "value": float("nan"), "split": "test", "rows": 1}
+        ),
+        "metrics/0/value: .*finite",
+    ),
+    "a time without a zone": (
+        PLANE,
+        lambda fields: fields["provenance"].update(created_at="2026-01-01T00:00:00"),
+        "provenance/created_at: ",
+    ),
+    "a name that is no folder name": (
+        PLANE,
+        lambda fields: fields.update(name="../plane"),
+        "name: ",
+    ),
+    "a digest in capitals": (
+        PLANE,
+        lambda fields: fields["files"].update({"encoder.onnx": "A" * 64}),
+        "files/encoder.onnx",
+    ),
+    "categories without a vocabulary": (
+        PEOPLE,
+        lambda fields: fields["input"]["columns"][2].update(vocabulary=None),
+        "exactly the categorical columns have a vocabulary",
+    ),
+    "categories with an empty vocabulary": (
+        PEOPLE,
+        lambda fields: fields["input"]["columns"][2].update(vocabulary=[]),
+        "exactly the categorical columns have a vocabulary",
+    ),
+    "numbers with a vocabulary": (
+        PEOPLE,
+        lambda fields: fields["input"]["columns"][0].update(vocabulary=["old", "young"]),
+        "exactly the categorical columns have a vocabulary",
+    ),
+    "a category named twice": (
+        PEOPLE,
+        lambda fields: fields["input"]["columns"][2].update(vocabulary=["Bern", "Bern"]),
+        "names each category once",
+    ),
+    "a column without a name": (
+        PEOPLE,
+        lambda fields: fields["input"]["columns"][0].update(name=""),
+        "columns/0/name",
+    ),
+    "an image of two axes": (
+        STAMP,
+        lambda fields: fields["input"].update(shape=[6, 4]),
+        "image rows have 3 axes, not 2",
+    ),
+    "an image of two channels": (
+        STAMP,
+        lambda fields: fields["input"].update(shape=[6, 4, 2]),
+        "an image has 1 or 3 channels, not 2",
+    ),
+    "an image of bytes": (
+        STAMP,
+        lambda fields: fields["input"].update(range=[0, 255]),
+        r"the range of an image is \[0, 1\]",
+    ),
+    "a series of one axis": (
+        WAVE,
+        lambda fields: fields["input"].update(shape=[8]),
+        "series rows have 2 axes, not 1",
+    ),
+    "a table of two axes": (
+        PLANE,
+        lambda fields: fields["input"].update(shape=[2, 2]),
+        "tabular rows have 1 axes, not 2",
+    ),
+    "a row of no values": (
+        PLANE,
+        lambda fields: fields["input"].update(shape=[0]),
+        "input/shape/0",
+    ),
+    "a series with columns": (
+        WAVE,
+        lambda fields: fields["input"].update(columns=[{"name": "volts"}]),
+        "only tabular rows have columns",
+    ),
+    "fewer columns than values": (
+        PEOPLE,
+        lambda fields: fields["input"]["columns"].pop(),
+        "3 values in a row, 2 columns",
+    ),
+    "a default score that is not there": (
+        PLANE,
+        lambda fields: fields["anomaly"].update(default_score="likelihood"),
+        "the default score is not among the scores",
+    ),
+    "a rate of one": (
+        PLANE,
+        lambda fields: fields["anomaly"].update(default_false_positive_rate=1.0),
+        "default_false_positive_rate",
+    ),
+    "a default prior that is not there": (
+        PLANE,
+        lambda fields: fields["priors"].update(default="flat"),
+        "the default prior is not among the priors",
+    ),
+    "encoding without an encoder": (
+        PLANE,
+        lambda fields: fields["graphs"].pop("encoder"),
+        "capability encode needs an encoder",
+    ),
+    "decoding without a decoder": (
+        PLANE,
+        lambda fields: fields["graphs"].pop("decoder"),
+        "capability decode needs a decoder",
+    ),
+    "reconstructing without a decoder": (
+        PLANE,
+        lambda fields: (
+            fields["graphs"].pop("decoder") and fields.update(capabilities=["reconstruct"])
+        ),
+        "capability reconstruct needs encoder and decoder",
+    ),
+    "denoising without noise": (
+        STAMP,
+        lambda fields: fields.update(noise=None),
+        "capability denoise needs .*noise",
+    ),
+    "denoising without a decoder": (
+        STAMP,
+        lambda fields: fields["graphs"].pop("decoder") and fields.update(capabilities=["denoise"]),
+        "capability denoise needs .*decoder",
+    ),
+    "scoring without scores": (
+        PLANE,
+        lambda fields: fields.update(anomaly=None),
+        "capability anomaly-score needs scores",
+    ),
+    "sampling without priors": (
+        PLANE,
+        lambda fields: fields.update(priors=None),
+        "capability sample needs .*priors",
+    ),
+    "sampling without a decoder": (
+        PLANE,
+        lambda fields: fields["graphs"].pop("decoder") and fields.update(capabilities=["sample"]),
+        "capability sample needs decoder",
+    ),
+    "no capability": (PLANE, lambda fields: fields.update(capabilities=[]), "capabilities"),
+    "an unknown capability": (
+        PLANE,
+        lambda fields: fields.update(capabilities=["guess"]),
+        "capabilities/0",
+    ),
+    "a score without its graph": (
+        PLANE,
+        lambda fields: fields["graphs"].pop(SCORER),
+        f"scores name graphs that are not there: .*{SCORER}",
+    ),
+    "a graph of an unknown kind": (
+        PLANE,
+        lambda fields: fields["graphs"].update(helper=fields["graphs"]["encoder"]),
+        "graphs/helper",
+    ),
+    "a graph without a digest": (
+        PLANE,
+        lambda fields: fields["files"].pop("decoder.onnx"),
+        "without a digest: .*decoder.onnx",
+    ),
+    "golden vectors without a digest": (
+        PLANE,
+        lambda fields: fields["files"].pop("golden.npz"),
+        "without a digest: .*golden.npz",
+    ),
+    "calibration without a digest": (
+        PLANE,
+        lambda fields: fields["files"].pop("calibration.npz"),
+        "without a digest: .*calibration.npz",
+    ),
+    "a mixture without a digest": (
+        PLANE,
+        lambda fields: fields["files"].pop("priors.npz"),
+        "without a digest: .*priors.npz",
+    ),
+    "a manifest that lists itself": (
+        PLANE,
+        lambda fields: fields["files"].update({"manifest.json": ZEROS}),
+        "its own digest",
+    ),
+    "an example that is no row": (
+        PLANE,
+        lambda fields: fields["example"].pop(),
+        "the example has 3 values, a row 4",
+    ),
+    "an encoder of other rows": (
+        PLANE,
+        lambda fields: tensors(fields, "encoder", "inputs")[0].update(shape=[5]),
+        "graph encoder does not fit",
+    ),
+    "an encoder of other codes": (
+        PLANE,
+        lambda fields: tensors(fields, "encoder", "outputs")[0].update(shape=[3]),
+        "graph encoder does not fit",
+    ),
+    "an encoder whose codes have another name": (
+        PLANE,
+        lambda fields: tensors(fields, "encoder", "outputs")[0].update(name="latent"),
+        "graph encoder does not fit",
+    ),
+    "a variational encoder without variances": (
+        PLANE,
+        lambda fields: fields["code"].update(variational=True),
+        "graph encoder does not fit",
+    ),
+    "variances of an encoder that is not variational": (
+        WAVE,
+        lambda fields: fields["code"].update(variational=False),
+        "graph encoder does not fit",
+    ),
+    "codes and variances the other way round": (
+        WAVE,
+        lambda fields: tensors(fields, "encoder", "outputs").reverse(),
+        "graph encoder does not fit",
+    ),
+    "a decoder of other rows": (
+        PLANE,
+        lambda fields: tensors(fields, "decoder", "outputs")[0].update(shape=[2, 2]),
+        "graph decoder does not fit",
+    ),
+    "a scorer of a score a feature": (
+        PLANE,
+        lambda fields: tensors(fields, SCORER, "outputs")[0].update(shape=[1]),
+        f"graph {SCORER} does not fit",
+    ),
+    "conditions of another width": (
+        LABELLED,
+        lambda fields: tensors(fields, "decoder", "inputs")[1].update(shape=[2]),
+        "graph decoder does not fit",
+    ),
+    "conditions that the model does not take": (
+        LABELLED,
+        lambda fields: fields.update(conditions=None),
+        "does not fit",
+    ),
+}
+
+
+@pytest.mark.parametrize("contradiction", CONTRADICTIONS)
+def test_a_manifest_that_contradicts_itself_is_refused_for_the_right_reason(
+    contradiction: str,
+) -> None:
+    model, change, reason = CONTRADICTIONS[contradiction]
+
+    with pytest.raises(InvalidManifest, match=reason):
+        parse_manifest(changed(model, change))
