@@ -1,5 +1,7 @@
 """Command line of training: ``latentserve-train``."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 FAILURE_EXIT_CODE = 1
 RECIPE_EXIT_CODE = 2  # what a shell calls wrong usage
 INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT
+STANDARD_ERROR = 2
 
 app = typer.Typer(
     name="latentserve-train",
@@ -55,8 +58,9 @@ def train(
     """Train a recipe and publish its bundle; an interrupted run continues where it was."""
     with _failures_as_sentences():
         configuration = load_recipe(recipe, overrides or [])
-        # TensorFlow takes seconds to import: a wrong recipe is refused before.
-        from training.pipeline import train_and_publish  # noqa: PLC0415
+        with _without_native_messages():
+            # TensorFlow takes seconds to import: a wrong recipe is refused before.
+            from training.pipeline import train_and_publish  # noqa: PLC0415
 
         progress = show_progress(output, configuration.training.epochs)
         runs_dir = runs or cache_dir() / "runs"
@@ -75,8 +79,9 @@ def verify(
         content = read_bundle_at(bundle)
         deviation = replay_golden(content)
         output.print(
-            f"{bundle}: {len(content.files)} files have their digests, {len(content.manifest.graphs)}"
-            f" graphs reproduce their golden vectors to {deviation:.1g}",
+            f"{bundle}: {len(content.files)} files have their digests,"
+            f" {len(content.manifest.graphs)} graphs reproduce their golden vectors"
+            f" to {deviation:.1g}",
             highlight=False,
             soft_wrap=True,
         )
@@ -98,6 +103,24 @@ def _failures_as_sentences() -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         errors.print("interrupted; the same command continues after the last finished epoch")
         raise typer.Exit(INTERRUPTED_EXIT_CODE) from interrupt
+
+
+@contextmanager
+def _without_native_messages() -> Iterator[None]:
+    """Drop what TensorFlow's libraries write while they load: notes that no setting turns off.
+
+    They go past ``sys.stderr``, so the file descriptor itself is turned away.
+    """
+    sys.stderr.flush()
+    kept = os.dup(STANDARD_ERROR)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, STANDARD_ERROR)
+        yield
+    finally:
+        os.dup2(kept, STANDARD_ERROR)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _show_publication(publication: "Publication") -> None:

@@ -11,45 +11,18 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from training.errors import RunCorrupted
+from training.history import EpochRecord
 from training.recipe import Recipe
+from training.tensors import to_numpy
 
 _HISTORY = "history"
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """What one epoch did.
-
-    Attributes:
-        epoch: From 1.
-        seconds: Wall-clock time, validation included.
-        learning_rate: After its last step.
-        training: Mean terms of the objective over the training rows, by name.
-        validation: The same over the validation rows, with the weights after the epoch.
-    """
-
-    epoch: int
-    seconds: float
-    learning_rate: float
-    training: dict[str, float]
-    validation: dict[str, float]
-
-    @property
-    def training_loss(self) -> float:
-        """The objective over the training rows, averaged while it was being minimised."""
-        return sum(self.training.values())
-
-    @property
-    def validation_loss(self) -> float:
-        """The objective over the validation rows."""
-        return sum(self.validation.values())
 
 
 class RunFolder:
@@ -120,7 +93,7 @@ class RunFolder:
 
 
 def _values(variables: Sequence[keras.Variable]) -> dict[str, np.ndarray]:
-    return {variable.path: keras.ops.convert_to_numpy(variable) for variable in variables}
+    return {variable.path: to_numpy(variable) for variable in variables}
 
 
 def _archive(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,9 +136,9 @@ def _load_digits() -> Dataset:
     # Takes seconds to import and is needed for this data set only.
     from sklearn.datasets import load_digits  # noqa: PLC0415
 
-    bunch = load_digits()
-    images = np.asarray(bunch["images"]).astype(np.uint8)
-    labels = np.asarray(bunch["target"]).astype(np.int64)
+    digits: Any = load_digits()
+    images = digits.images.astype(np.uint8)
+    labels = digits.target.astype(np.int64)
     return Dataset(
         title="Optical recognition of handwritten digits",
         source="https://archive.ics.uci.edu/dataset/80 (test part, as scikit-learn ships it)",
@@ -213,7 +214,7 @@ def _grey_images(size: int) -> InputSpec:
 
 
 def _brightness(images: NDArray[np.uint8], white: int) -> FloatArray:
-    return images[..., np.newaxis].astype(np.float32) / white
+    return images[..., np.newaxis].astype(np.float32) / np.float32(white)
 
 
 def _digest(*contents: bytes) -> str:

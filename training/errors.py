@@ -40,7 +40,7 @@ class DatasetUnavailable(DatasetError):
 
 
 class DatasetCorrupted(DatasetError):
-    """A data file does not have the digest of the public original, or cannot be read as its kind."""
+    """A data file has not the digest of the public original, or cannot be read as its kind."""
 
 
 class TrainingDiverged(TrainingError):

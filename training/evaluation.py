@@ -1,6 +1,4 @@
-"""Everything that is measured once the weights are final, through the graphs that will be served."""
-
-from keras import ops
+"""What is measured once the weights are final, through the graphs that will be served."""
 
 from service.bundle.manifest import Metric
 from service.inference.scoring import Scores
@@ -17,6 +15,7 @@ from training.metrics import (
 )
 from training.seeds import Stream
 from training.stages import Assessment, ExportedModel, HeldOutAnswers, TrainedModel
+from training.tensors import to_numpy
 
 
 def assess(model: TrainedModel, exported: ExportedModel) -> Assessment:
@@ -66,7 +65,7 @@ def _corrupt(model: TrainedModel, rows: FloatArray) -> FloatArray:
     """Put the noise of training on raw rows, from a stream that no epoch has used."""
     model.autoencoder.reseed(model.recipe.seed, Stream.TEST_NOISE)
     corrupted = model.autoencoder.corrupt(model.scaling.scale(rows))
-    return ops.convert_to_numpy(model.scaling.unscale(corrupted))
+    return to_numpy(model.scaling.unscale(corrupted))
 
 
 def _validation_metrics(model: TrainedModel, exported: ExportedModel) -> list[Metric]:

@@ -10,10 +10,10 @@ import tf2onnx
 
 from service.bundle.manifest import DECODER, ENCODER, GraphSignature, Name, TensorSpec
 from training.architectures.autoencoder import Autoencoder
-from training.architectures.layers import Tensor
 from training.errors import ExportFailed
 from training.preprocessing import Scaling
 from training.scorers import scorer_graph_name, scorer_named
+from training.tensors import Tensor
 
 OPSET = 18
 IR_VERSION = 8  # the one that came with opset 18: older runtimes refuse later ones unread

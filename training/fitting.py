@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import keras
@@ -11,13 +11,14 @@ import tensorflow as tf
 
 from service.inference.session import FloatArray
 from training.architectures.autoencoder import Autoencoder
-from training.architectures.layers import Tensor
-from training.checkpoints import EpochRecord, RunFolder
+from training.checkpoints import RunFolder
 from training.errors import TrainingDiverged
+from training.history import EpochRecord, best_epoch, is_finished
 from training.objectives import objective_terms
 from training.optimizers import build_optimizer
-from training.recipe import EarlyStopping, Recipe, TrainingPart
+from training.recipe import Recipe, TrainingPart
 from training.seeds import Stream, generator
+from training.tensors import Tensor, to_numpy
 
 EVALUATION_ROWS = 500
 PROGRESS_STEPS_PER_EPOCH = 20
@@ -91,7 +92,7 @@ class Trainer:
         return EpochRecord(
             epoch=epoch,
             seconds=time.perf_counter() - started,
-            learning_rate=float(keras.ops.convert_to_numpy(self._optimizer.learning_rate)),
+            learning_rate=float(to_numpy(self._optimizer.learning_rate)),
             training=training,
             validation=validation,
         )
@@ -122,7 +123,7 @@ class Trainer:
         )
         totals: dict[str, float] = {}
         bounds = np.linspace(0, self._steps, PROGRESS_STEPS_PER_EPOCH + 1).astype(int)
-        for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+        for first, last in pairwise(bounds):
             sums = self._train_steps(order, tf.constant(first), tf.constant(last))
             for name, total in sums.items():
                 totals[name] = totals.get(name, 0.0) + float(total)
@@ -152,32 +153,6 @@ class Trainer:
 
     def _terms(self, batch: Tensor, *, training: bool) -> dict[str, Tensor]:
         return objective_terms(self.autoencoder, self._recipe.objective, batch, training=training)
-
-
-def best_epoch(history: Sequence[EpochRecord]) -> EpochRecord:
-    """Return the epoch of least validation loss, the first of several."""
-    return min(history, key=lambda record: record.validation_loss)
-
-
-def is_finished(history: Sequence[EpochRecord], training: TrainingPart) -> bool:
-    """Tell whether a run has had all its epochs, or has stopped improving.
-
-    Args:
-        history: Its epochs so far.
-        training: The recipe's part.
-    """
-    if len(history) >= training.epochs:
-        return True
-    rule = training.early_stopping
-    return rule is not None and _epochs_without_improvement(history, rule) >= rule.patience_epochs
-
-
-def _epochs_without_improvement(history: Sequence[EpochRecord], rule: EarlyStopping) -> int:
-    least, waited = math.inf, 0
-    for record in history:
-        improved = record.validation_loss < least - rule.minimum_improvement
-        least, waited = (record.validation_loss, 0) if improved else (least, waited + 1)
-    return waited
 
 
 def fit(

@@ -1,7 +1,9 @@
 """A density over the codes of a trained autoencoder, so that every family can be sampled."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -16,7 +18,7 @@ from training.seeds import Stream, derived_seed, generator
 MAX_DIMENSIONS = 64
 # Keeps the covariances of units that hardly vary positive definite, relative to the mean variance.
 RELATIVE_REGULARIZATION = 1e-6
-MAX_ITERATIONS = 200
+MAX_ITERATIONS = 100
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,12 @@ def fit_code_density(
     train, validation = _flat(train), _flat(validation)
     if len(train) > settings.fit_rows:
         train = train[random.choice(len(train), settings.fit_rows, replace=False)]
-    projection = None
+    projection: Any = None
     if train.shape[1] > MAX_DIMENSIONS:
         projection = PCA(MAX_DIMENSIONS, random_state=derived_seed(seed, Stream.CODE_DENSITY))
         train, validation = projection.fit_transform(train), projection.transform(validation)
-    sizes = sorted({size for size in settings.components if size <= len(train)} | {1})
-    fits = {size: _fit_mixture(train, size, seed) for size in sizes}
-    criteria = {size: float(fit.bic(validation)) for size, fit in fits.items()}
-    best = fits[min(criteria, key=criteria.__getitem__)]
+    best: Any
+    best, criteria = _choose_mixture(train, validation, settings.components, seed)
     return CodeDensity(
         mixture=GaussianMixture(
             weights=best.weights_ / best.weights_.sum(),
@@ -87,6 +87,21 @@ def fit_code_density(
 
 def _flat(codes: FloatArray) -> np.ndarray:
     return codes.reshape(len(codes), -1).astype(np.float64)
+
+
+def _choose_mixture(
+    train: np.ndarray, validation: np.ndarray, sizes: Sequence[int], seed: int
+) -> tuple[MixtureFit, dict[int, float]]:
+    """Try sizes in ascending order until one is worse than the one before."""
+    best, criteria = _fit_mixture(train, 1, seed), dict[int, float]()
+    criteria[1] = float(best.bic(validation))
+    for size in sorted(size for size in set(sizes) if 1 < size <= len(train)):
+        fit = _fit_mixture(train, size, seed)
+        criteria[size] = float(fit.bic(validation))
+        if criteria[size] > min(criteria.values()):
+            break
+        best = fit
+    return best, criteria
 
 
 def _fit_mixture(codes: np.ndarray, components: int, seed: int) -> MixtureFit:

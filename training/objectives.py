@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 
-from keras import ops
-
 from training.architectures.autoencoder import Autoencoder
-from training.architectures.layers import Tensor
 from training.recipe import ObjectivePart
+from training.tensors import Tensor, ops
 
 RowLoss = Callable[[Tensor, Tensor], Tensor]
 

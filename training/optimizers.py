@@ -1,12 +1,14 @@
 """From a recipe's optimizer and schedule to Keras's."""
 
 from functools import singledispatch
+from typing import Any
 
 import keras
 
 from training.recipe import Adam, CosineSchedule, RecipePart, Rmsprop, Sgd, TrainingPart
 
-LearningRate = float | keras.optimizers.schedules.LearningRateSchedule
+# A number or a Keras schedule; Keras's optimizers declare only the number.
+LearningRate = Any
 
 
 def build_optimizer(training: TrainingPart, steps_per_epoch: int) -> keras.optimizers.Optimizer:

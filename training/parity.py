@@ -1,11 +1,11 @@
 """The gate before publishing: an exported graph computes what Keras computes."""
 
 import numpy as np
-from keras import ops
 
 from service.inference.session import FloatArray, Session
 from training.errors import ParityMismatch
 from training.export import GraphFunction
+from training.tensors import to_numpy
 
 # A sigmoid saturates differently in onnxruntime: an absolute part for small values, a relative
 # one for large.
@@ -35,7 +35,7 @@ def check_parity(graph: GraphFunction, session: Session, rows: FloatArray) -> fl
     worst = 0.0
     for size in BATCH_SIZES:
         batch = np.ascontiguousarray(rows[:size])
-        expected = [ops.convert_to_numpy(output) for output in graph.function(batch)]
+        expected = [to_numpy(output) for output in graph.function(batch)]
         found = session.run(batch)
         for spec, ours, theirs in zip(graph.signature.outputs, found, expected, strict=True):
             place = f"{graph.signature.file}: {spec.name} of {size} rows"

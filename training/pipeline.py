@@ -8,8 +8,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from keras import ops
-
 from service.bundle.manifest import Metric
 from service.bundle.storage import BundleLocation, publish_bundle, read_bundle
 from service.inference.verification import replay_golden
@@ -19,7 +17,8 @@ from training.checkpoints import RunFolder
 from training.datasets import load_dataset
 from training.evaluation import assess
 from training.export import export_graph, graph_functions
-from training.fitting import Progress, Trainer, best_epoch, fit
+from training.fitting import Progress, Trainer, fit
+from training.history import best_epoch
 from training.inference import GraphRunner
 from training.parity import check_parity
 from training.preprocessing import fit_scaling
@@ -28,6 +27,7 @@ from training.report import render_report
 from training.seeds import Stream
 from training.splitting import split_dataset
 from training.stages import ExportedModel, TrainedModel
+from training.tensors import to_numpy
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def train_model(
     autoencoder = build_autoencoder(recipe, dataset.input.shape)
     normal_test_rows = split.test.rows[~split.abnormal_test_rows()]
     train, validation, test = (
-        ops.convert_to_numpy(scaling.scale(rows))
+        to_numpy(scaling.scale(rows))
         for rows in (split.train.rows, split.validation.rows, normal_test_rows)
     )
     trainer = Trainer(autoencoder, recipe, train, validation)

@@ -3,18 +3,20 @@
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
 from service.inference.scoring import Scores
 from service.inference.session import FloatArray
-from training.checkpoints import EpochRecord
 from training.datasets import IntegerArray
+from training.history import EpochRecord
 
 # Written by matplotlib, then replaced by what the page's style sheet says, light or dark.
 _INK, _LINE = "#010203", "#040506"
@@ -24,7 +26,8 @@ CLASS_COLOURS = (
     *("#3b82c4", "#d97a1e", "#2f9e6b", "#c9364f", "#8a63c9"),
     *("#9a6b4b", "#d46aa8", "#7d8791", "#a8a420", "#22a3b5"),
 )
-_STYLE = {
+LOGARITHMIC_FROM_RATIO = 5.0
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -60,8 +63,11 @@ def loss_curves(history: Sequence[EpochRecord], best_epoch: int) -> str:
             horizontalalignment="right" if best_epoch > len(epochs) / 2 else "left",
         )
         axes.set(xlabel="epoch", ylabel="objective")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(loc="upper right", bbox_to_anchor=(1, 0.85))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        losses = [loss for r in history for loss in (r.training_loss, r.validation_loss)]
+        if min(losses) > 0 and max(losses) > LOGARITHMIC_FROM_RATIO * min(losses):
+            axes.set_yscale("log")
+        figure.legend(loc="outside upper right", ncols=2)
         return _svg(figure, "loss")
 
 
@@ -81,7 +87,7 @@ def score_histogram(
     everything = np.concatenate(list(groups.values()))
     positive = everything[everything > 0]
     low, high = (positive.min(), positive.max()) if len(positive) else (0.1, 1.0)
-    bins = np.geomspace(low * 0.999, high * 1.001, 61)
+    bins = list(np.geomspace(low * 0.999, high * 1.001, 61))
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(6.4, 3.0)
         for (name, scores), colour in zip(groups.items(), (BLUE, "#2f9e6b", RED), strict=False):
@@ -101,7 +107,7 @@ def score_histogram(
                     verticalalignment="top",
                 )
         axes.set(xscale="log", xlabel=f"score ({units})", ylabel="share of rows")
-        axes.legend(loc="upper left" if "abnormal test rows" not in groups else "upper right")
+        figure.legend(loc="outside upper right", ncols=len(groups))
         return _svg(figure, "scores")
 
 
@@ -118,12 +124,13 @@ def code_map(points: FloatArray, labels: IntegerArray, classes: Sequence[str], a
         An ``<svg>`` element; the points in it are a bitmap.
     """
     with mpl.rc_context(_STYLE):
-        figure, axes = _figure(6.4, 4.6)
+        figure, axes = _figure(6.4, 5.0)
+        size = 18 if len(points) < 1000 else 5
         for label, name in enumerate(classes):
             chosen = labels == label
             colour = CLASS_COLOURS[label % len(CLASS_COLOURS)]
             axes.scatter(
-                *points[chosen].T, s=5, alpha=0.6, color=colour, linewidths=0, rasterized=True
+                *points[chosen].T, s=size, alpha=0.6, color=colour, linewidths=0, rasterized=True
             )
             axes.scatter([], [], s=28, color=colour, label=name)
         low, high = np.percentile(points, [0.2, 99.8], axis=0)

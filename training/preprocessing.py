@@ -1,19 +1,49 @@
 """Scaling between a client's units and what the network sees, as layers that go into the graphs."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
 from service.inference.session import FloatArray
-from training.architectures.layers import Tensor
+from training.tensors import Tensor
+
+
+class Scale(keras.layers.Layer):
+    """``(raw - center) / spread``, with the constants written into whatever graph it is part of.
+
+    Keras's Normalization keeps its constants as tensors of the graph it was built in, which
+    cannot be exported from another.
+    """
+
+    def __init__(self, center: FloatArray, spread: FloatArray, **options: Any) -> None:
+        super().__init__(**options)
+        self.center = center
+        self.spread = spread
+
+    def call(self, raw: Tensor) -> Tensor:
+        """Return scaled rows, of the same shape."""
+        return (raw - self.center) / self.spread
+
+
+class Unscale(keras.layers.Layer):
+    """The inverse of ``Scale``."""
+
+    def __init__(self, center: FloatArray, spread: FloatArray, **options: Any) -> None:
+        super().__init__(**options)
+        self.center = center
+        self.spread = spread
+
+    def call(self, scaled: Tensor) -> Tensor:
+        """Return rows in raw units, of the same shape."""
+        return scaled * self.spread + self.center
 
 
 class Scaling:
-    """``scaled = (raw - center) / spread`` with constants per channel, or per column of a table.
+    """Both directions, with one pair of constants per channel, or per column of a table.
 
     Attributes:
-        center: Shape (channels,) or (columns,), raw units.
+        center: Shape (channels,) or (columns,), float32, raw units.
         spread: The same shape, positive, raw units.
     """
 
@@ -21,9 +51,8 @@ class Scaling:
         self.center = center
         self.spread = spread
         self.is_identity = bool(np.all(center == 0) and np.all(spread == 1))
-        constants = {"axis": -1, "mean": center, "variance": np.square(spread)}
-        self._scale = keras.layers.Normalization(**constants, name="scale")
-        self._unscale = keras.layers.Normalization(**constants, invert=True, name="unscale")
+        self._scale = Scale(center, spread, name="scale")
+        self._unscale = Unscale(center, spread, name="unscale")
 
     def scale(self, raw: Tensor) -> Tensor:
         """Turn raw rows, (rows, *row shape), into what the network sees."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from training.checkpoints import EpochRecord
+from training.history import EpochRecord
 
 
 class BarProgress:

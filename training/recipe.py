@@ -27,6 +27,11 @@ from training.layer_specs import Fraction, LayerSpecs, RecipePart
 
 SHIPPED_RECIPES = Path(__file__).parent / "recipes"
 
+_MESSAGES = {
+    "extra_forbidden": "a recipe has no such field",
+    "missing": "this field is missing",
+}
+
 DatasetName = Literal["digits", "mnist", "fashion-mnist", "ecg5000"]
 MetricSplit = Literal["validation", "test"]
 
@@ -191,18 +196,19 @@ class CodeDensityPart(RecipePart):
     """The Gaussian mixture fitted to training codes.
 
     Attributes:
-        components: Sizes to choose from by the Bayesian information criterion.
+        components: Sizes to choose from by the Bayesian information criterion, tried from small
+            to large until it rises.
         fit_rows: Most training rows to fit to, drawn by seed.
     """
 
     components: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 2, 4, 8, 16, 32)
-    fit_rows: PositiveInt = 20_000
+    fit_rows: PositiveInt = 10_000
 
 
 class PublishedFigure(RecipePart):
     """What others report for this system; the measured figure is published beside it."""
 
-    metric: Name
+    metric: Annotated[str, Field(min_length=1)]
     split: MetricSplit
     value: float
     note: str | None = None
@@ -353,7 +359,7 @@ def _first_fault(error: ValidationError | TypeError, fields: Mapping[str, Any]) 
     if isinstance(error, TypeError):
         return "dates and times have no place in a recipe"
     first = error.errors(include_url=False, include_input=False)[0]
-    message = first["msg"].removeprefix("Value error, ")
+    message = _MESSAGES.get(first["type"], first["msg"]).removeprefix("Value error, ")
     place = _place(first["loc"], fields)
     return f"{place}: {message}" if place else message
 

@@ -21,7 +21,7 @@ from service.inference.session import FloatArray
 from training import plots
 from training.bundling import default_prior
 from training.datasets import IntegerArray
-from training.fitting import best_epoch
+from training.history import best_epoch
 from training.metrics import false_positive_rates
 from training.scorers import scorer_named
 from training.seeds import Stream, generator
@@ -34,7 +34,8 @@ HEADLINES = (
     *("auroc", "denoised-psnr-db", "denoised-ssim", "binary-cross-entropy"),
     *("false-positive-rate-at-0.01", "rounded-accuracy", "mean-squared-error"),
 )
-MAX_KEY_FIGURES = 6
+ABBREVIATIONS = {"psnr db": "PSNR in dB", "ssim": "SSIM", "auroc": "AUROC"}
+MAX_KEY_FIGURES = 5
 SERIES_SHOWN = 8
 SAMPLE_SIDE = 10
 PLANE_SIDE = 15
@@ -224,4 +225,7 @@ def _image(url: str, text: str, kind: str = "mosaic") -> str:
 
 
 def _words(name: str) -> str:
-    return name.replace("-", " ")
+    words = name.replace("-", " ")
+    for short, long in ABBREVIATIONS.items():
+        words = words.replace(short, long)
+    return words

@@ -7,12 +7,10 @@ trained to count it.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from keras import ops
-
 from service.bundle.manifest import Name
 from training.architectures.autoencoder import Autoencoder
-from training.architectures.layers import Tensor
 from training.errors import RecipeError
+from training.tensors import Tensor, ops
 
 # Scaled rows to (scores, feature scores): shapes (rows,) and (rows, *row shape).
 ScoreFunction = Callable[[Autoencoder, Tensor], tuple[Tensor, Tensor]]

@@ -34,5 +34,5 @@ def generator(seed: int, stream: Stream, *indices: int) -> np.random.Generator:
 
 
 def derived_seed(seed: int, stream: Stream, *indices: int) -> int:
-    """Return a seed in [0, 2**31) for a library that wants an integer; arguments as ``generator``."""
+    """Return a seed in [0, 2**31) for a library that wants a number; see ``generator``."""
     return int(generator(seed, stream, *indices).integers(2**31))

@@ -8,8 +8,8 @@ from service.bundle.manifest import DECODER, ENCODER, GraphSignature, Metric, Na
 from service.inference.scoring import Scores
 from service.inference.session import FloatArray
 from training.architectures.autoencoder import Autoencoder
-from training.checkpoints import EpochRecord
 from training.datasets import Dataset
+from training.history import EpochRecord
 from training.inference import GraphRunner
 from training.latent_density import CodeDensity
 from training.metrics import Mask

@@ -6,9 +6,10 @@ from typing import final
 
 import keras
 
-from training.architectures.layers import Tensor, corruption_layer
+from training.architectures.layers import corruption_layer
 from training.recipe import CorruptionPart
 from training.seeds import Stream, derived_seed
+from training.tensors import Tensor
 
 
 class Autoencoder(ABC):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import keras
 
 # Importing the two registers their layers with ``build_layer``.
-from training.architectures import convolutional, dense  # noqa: F401  # pyright: ignore[reportUnusedImport]
+from training.architectures import convolutional, dense  # noqa: F401  # for their effect
 from training.architectures.autoencoder import Autoencoder, PlainAutoencoder
 from training.architectures.stack import build_stack
 from training.architectures.variational import VariationalAutoencoder, with_posterior_heads

@@ -6,12 +6,9 @@ The random ones serve training alone: no graph ever contains them.
 from typing import Any
 
 import keras
-from keras import ops
 
 from training.recipe import CorruptionPart, GaussianCorruption
-
-# Keras types its symbolic tensors; eager and traced ones are TensorFlow's, which has no types.
-Tensor = Any
+from training.tensors import Tensor, ops
 
 
 class GaussianNoise(keras.layers.Layer):

@@ -8,6 +8,7 @@ import keras
 
 from training.errors import RecipeError
 from training.layer_specs import LayerSpec, RecipePart
+from training.tensors import Tensor
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def build_stack(
         RecipeError: A layer does not take the shape that the one before it gives.
     """
     inputs = keras.Input(tuple(row_shape), name=f"{stack_name}-inputs")
-    tensor = inputs
+    tensor: Tensor = inputs
     for position, spec in enumerate(specs):
         name = f"{stack_name}-{position}-{spec.layer}"
         layer = build_layer(spec, LayerContext(name, built))

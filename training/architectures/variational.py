@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import final
 
 import keras
-from keras import ops
 
 from training.architectures.autoencoder import Autoencoder
-from training.architectures.layers import NormalSampling, Tensor
+from training.architectures.layers import NormalSampling
 from training.recipe import CorruptionPart
+from training.tensors import Tensor, ops
 
 
 @final

@@ -5,7 +5,7 @@ import math
 import warnings
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from service.api.payloads.rows import RowFormat
 from service.errors import InvalidInput, MalformedBody
@@ -41,20 +41,25 @@ def read_image(body: bytes, media_type: str, row_format: RowFormat) -> FloatArra
         raise MalformedBody("the body is empty; a picture is expected")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # of what a picture holds beside its pixels
             picture = Image.open(io.BytesIO(body), formats=[FORMATS[media_type]])
-        if picture.size != (width, height):
-            raise InvalidInput.at(
-                "", f"the picture has {_size(*picture.size)} pixels, the model takes"
-                f" {_size(width, height)}",
-            )  # fmt: skip
-        pixels = _pixels(picture, channels)
+            _refuse_other_size(picture, width, height)
+            pixels = _pixels(picture, channels)
+    except InvalidInput:
+        raise
     except Image.DecompressionBombError as error:
         expected = _size(width, height)
         raise InvalidInput.at("", f"the picture is huge, the model takes {expected}") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
+    except Exception as error:
+        # Pillow's readers meet a damaged file with whatever its bytes lead them to.
         raise MalformedBody(f"the body is not a whole {FORMATS[media_type]} picture") from error
     return row_format.cast(pixels.reshape(1, height, width, channels))
+
+
+def _refuse_other_size(picture: Image.Image, width: int, height: int) -> None:
+    if picture.size != (width, height):
+        received, expected = _size(*picture.size), _size(width, height)
+        raise InvalidInput.at("", f"the picture has {received} pixels, the model takes {expected}")
 
 
 def _size(width: int, height: int) -> str:

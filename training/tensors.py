@@ -1,0 +1,18 @@
+"""The one place where Keras's tensors, which carry no types, meet NumPy's arrays, which do."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from service.inference.session import FloatArray
+
+# Symbolic tensors are Keras's, eager and traced ones TensorFlow's; neither package types them.
+Tensor = Any
+# Its inferred types are unions over what every backend might return.
+ops: Any = keras.ops
+
+
+def to_numpy(tensor: Tensor) -> FloatArray:
+    """Return the values of an eager tensor or a variable as float32."""
+    return np.asarray(ops.convert_to_numpy(tensor), np.float32)
