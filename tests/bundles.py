@@ -1,6 +1,7 @@
 """Tiny bundles with real ONNX graphs and known weights, and what they must answer in NumPy."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import prod
@@ -131,11 +132,15 @@ PEOPLE = tiny_model(
 TINY_MODELS = (PLANE, STAMP, WAVE, POSTCARD, LABELLED, PEOPLE)
 
 
-def publish_tiny(models_dir: Path, model: TinyModel, **changes: Any) -> BundleLocation:
-    """Publish a tiny model as a bundle; ``changes`` replace fields of its manifest."""
-    files = tiny_files(model)
+def publish_tiny(
+    models_dir: Path, model: TinyModel, files: Mapping[str, bytes] | None = None, **changes: Any
+) -> BundleLocation:
+    """Publish a tiny model as a bundle.
+
+    ``files`` replace or join its own, ``changes`` replace fields of its manifest.
+    """
     manifest = tiny_manifest(model).model_copy(update=changes)
-    return publish_bundle(models_dir, manifest, files)
+    return publish_bundle(models_dir, manifest, tiny_files(model) | dict(files or {}))
 
 
 def tiny_manifest(model: TinyModel) -> Manifest:
@@ -213,9 +218,9 @@ def tiny_files(model: TinyModel) -> dict[str, bytes]:
         "encoder.onnx": _encoder(model),
         "decoder.onnx": _decoder(model),
         f"scorer-{SCORE}.onnx": _scorer(model),
-        "calibration.npz": _archive({SCORE: model.calibration}),
-        "priors.npz": _archive(mixture_arrays(model.code_size)),
-        "golden.npz": _archive(_golden(model)),
+        "calibration.npz": archive({SCORE: model.calibration}),
+        "priors.npz": archive(mixture_arrays(model.code_size)),
+        "golden.npz": archive(golden_arrays(model)),
     }
     return files | ({"report.html": model.report} if model.report else {})
 
@@ -229,7 +234,7 @@ def mixture_arrays(dimensions: int) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def _golden(model: TinyModel) -> dict[str, Array]:
+def golden_arrays(model: TinyModel) -> dict[str, Array]:
     rows = model.rows(3, seed=11)
     labels = model._labels(3)  # the same module
     codes = model.encode(rows, labels)
@@ -251,7 +256,8 @@ def _golden(model: TinyModel) -> dict[str, Array]:
     return golden
 
 
-def _archive(arrays: dict[str, Any]) -> bytes:
+def archive(arrays: dict[str, Any]) -> bytes:
+    """Write arrays as one ``.npz`` file."""
     stream = io.BytesIO()
     np.savez(stream, **arrays)
     return stream.getvalue()

@@ -2,7 +2,8 @@
 
 simdjson gives all numbers of a request as one buffer, but flattens nesting on the way. That
 nothing was lost is proven on the text itself: with strings and scalars deleted, what is left
-of a body is its skeleton of brackets and commas, and there is exactly one right skeleton.
+of a body is its skeleton of brackets and commas, and there is exactly one right skeleton. An
+empty list has that of a list of one value, so the numbers are counted as well.
 """
 
 import json
@@ -85,7 +86,9 @@ class JsonBody:
                 except TypeError:  # something else than a number: found below, by name
                     pass
                 else:
-                    return row_format.cast(np.frombuffer(buffer))
+                    values = np.frombuffer(buffer)
+                    if len(values) == len(self._rows) * row_format.size:
+                        return row_format.cast(values)
         return rows_from_lists(_plain(self._rows), row_format)
 
     def _is_regular(self, rows: int, shape: Shape) -> bool:
@@ -141,16 +144,19 @@ def _parse_oversized_numbers(body: bytes) -> object:
         raise MalformedBody("NaN and Infinity are not JSON; every value must be a finite number")
 
     try:
-        return json.loads(
+        document: object = json.loads(
             body,
             object_pairs_hook=refuse_duplicates,
             parse_constant=refuse_constant,
             parse_int=read_integer,
         )
+        if b"\\u" in body:  # half of a surrogate pair is no text, which only Python's reader takes
+            json.dumps(document, ensure_ascii=False).encode()
     except RecursionError as error:
         raise MalformedBody("the body is nested too deeply") from error
     except ValueError as error:
         raise MalformedBody("the body is not valid JSON") from error
+    return document
 
 
 def _plain(value: object) -> object:
