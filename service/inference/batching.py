@@ -182,11 +182,19 @@ class QueuedGraph:
                 self._settle(batch, self._attempt(batch))
                 self._wake()
                 return
-            self._running += 1
-            run = asyncio.get_running_loop().run_in_executor(self._executor, self._attempt, batch)
-            run.add_done_callback(partial(self._settle_thread, batch))
+            self._run_on_thread(batch)
         if not self._running and not self._jobs:
             self._idle.set()
+
+    def _run_on_thread(self, batch: _Batch) -> None:
+        try:
+            run = asyncio.get_running_loop().run_in_executor(self._executor, self._attempt, batch)
+        except RuntimeError as error:  # the threads have been shut down
+            fault = InferenceFailed(f"{type(error).__name__}: there are no threads to run on")
+            self._settle(batch, (fault, 0.0))
+            return
+        self._running += 1
+        run.add_done_callback(partial(self._settle_thread, batch))
 
     def _next_batch(self) -> _Batch:
         now = time.perf_counter()
