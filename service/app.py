@@ -27,8 +27,9 @@ from service.api.problems import (
 from service.api.routes import errors, health, models
 from service.bundle.storage import find_bundles
 from service.errors import ConfigurationError, Fault, InvalidInput, LatentServeError
+from service.inference.loading import LoadOptions
 from service.inference.processors import usable_processors
-from service.inference.registry import LoadOptions, Registry
+from service.inference.registry import Registry
 from service.inference.session import SessionOptions, choose_provider
 from service.log_config import configure_logging, request_id
 from service.settings import Settings
@@ -72,10 +73,11 @@ def create_registry(settings: Settings) -> Registry:
     if not settings.models_dir.is_dir():
         raise ConfigurationError(f"the models folder {settings.models_dir} does not exist")
     threads = settings.threads or max(1, usable_processors() // settings.workers)
-    session = SessionOptions(choose_provider(settings.providers), threads)
+    # Two batches side by side outrun one batch that two threads share.
+    session = SessionOptions(choose_provider(settings.providers), threads=1)
     return Registry(
         find_bundles(settings.models_dir),
-        LoadOptions(session, settings.max_batch_rows, settings.max_queue_rows),
+        LoadOptions(session, threads, settings.max_batch_rows, settings.max_queue_rows),
         default_model=settings.default_model,
         pinned_versions=settings.pinned_versions,
     )

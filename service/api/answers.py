@@ -8,7 +8,7 @@ from service.api.payloads.image import write_image
 from service.api.payloads.json import write_json
 from service.api.payloads.npy import write_npy
 from service.api.payloads.rows import rows_to_lists
-from service.inference.registry import LoadedModel
+from service.inference.loading import LoadedModel
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -13,6 +13,7 @@ from typing import Any
 from service.api.answers import Headers, write_answer
 from service.api.authentication import Authenticator
 from service.api.calls import CALLS, Answer, Call
+from service.api.interruption import ClientGoneError, Interruption
 from service.api.media_types import body_type, choose_type, writable_types
 from service.api.middleware import (
     Application,
@@ -45,10 +46,6 @@ from service.settings import Settings
 _CLIENT_CLOSED_REQUEST = 499  # for the log alone: nobody is there to read it
 
 _log = logging.getLogger(__name__)
-
-
-class ClientGoneError(Exception):
-    """The client closed the connection before its answer."""
 
 
 class HotPath:
@@ -174,19 +171,14 @@ class HotPath:
 
 async def _run(call: Call[Any], request: Understood, receive: Receive) -> Answer:
     """Do the work, unless the client leaves or the deadline passes first."""
-    work = asyncio.ensure_future(call.run(request.work))
-    gone = asyncio.ensure_future(receive())
+    interruption = Interruption(receive, request.work.ticket.deadline)
     try:
-        remaining = request.work.ticket.deadline - time.monotonic()
-        await asyncio.wait((work, gone), timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            return work.result()
-        if gone.done():
-            raise ClientGoneError
-        raise DeadlineExceeded("the time limit passed while the model worked on the rows")
+        return await call.run(request.work)
+    except asyncio.CancelledError:
+        interruption.raise_reason()
+        raise
     finally:
-        work.cancel()
-        gone.cancel()
+        interruption.close()
 
 
 def _server_timing(

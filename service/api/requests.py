@@ -26,7 +26,8 @@ from service.api.payloads.rows import (
 from service.api.schemas import CallOptions
 from service.errors import Fault, InvalidInput, UnsupportedMediaType
 from service.inference.graphs import Ticket
-from service.inference.registry import LoadedModel, Registry
+from service.inference.loading import LoadedModel
+from service.inference.registry import Registry
 from service.inference.session import FloatArray
 
 _NO_ROWS: FloatArray = np.empty(0, np.float32)

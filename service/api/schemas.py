@@ -213,6 +213,13 @@ class ModelList(BaseModel):
     models: list[ModelSummary]
 
 
+class GraphCost(BaseModel):
+    """What a run of one graph costs on this machine."""
+
+    milliseconds_by_rows: dict[int, float]
+    largest_useful_batch: int
+
+
 class ModelDetail(ModelSummary):
     """Everything a client needs to use one version of a model.
 
@@ -222,6 +229,7 @@ class ModelDetail(ModelSummary):
 
     version: int
     thresholds: dict[str, dict[str, float | None]]
+    graph_costs: dict[str, GraphCost]
     example_request: dict[str, Any]
     manifest: dict[str, Any]
 

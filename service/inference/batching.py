@@ -1,15 +1,17 @@
 """A greedy micro-batcher with a bounded queue in front of one graph.
 
-An idle graph starts at once; whatever arrives while it is busy forms the next batch. There is
-no timer, so an idle service adds no latency and a busy one fills its batches by itself.
+An idle graph starts at once; whatever arrives while it is busy, or in the same turn of the event
+loop, forms the next batch. There is no timer, so an idle service adds no latency and a busy one
+fills its batches by itself. Batches below a measured cost run on the event loop itself: handing
+them to a thread and back would take longer than they do.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -36,28 +38,37 @@ class _Job:
     answer: "asyncio.Future[Arrays]"
     waiting_since: float
     taken: int = 0
-    parts: list[Arrays] = field(default_factory=list[Arrays])
+    finished_rows: int = 0
+    parts: dict[int, Arrays] = field(default_factory=dict[int, Arrays])
 
     @property
     def rows(self) -> int:
         return len(self.inputs[0])
 
-    def finish(self) -> None:
-        if self.answer.done():
-            return
-        parts = self.parts
-        whole = len(parts) == 1
-        self.answer.set_result(
-            parts[0] if whole else tuple(np.concatenate(part) for part in zip(*parts, strict=True))
-        )
+    def take(self, rows: int, now: float) -> "_Piece":
+        """Cut off the next rows, as many as there are up to ``rows``."""
+        piece = _Piece(self, self.taken, min(self.rows, self.taken + rows))
+        self.taken = piece.last
+        self.ticket.queue_seconds += now - self.waiting_since
+        self.waiting_since = now
+        return piece
+
+    def add(self, piece: "_Piece", outputs: Arrays) -> None:
+        """Keep the outputs of a piece; the last one to come completes the answer."""
+        self.parts[piece.first] = outputs
+        self.finished_rows += piece.rows
+        if self.finished_rows == self.rows and not self.answer.done():
+            parts = [self.parts[first] for first in sorted(self.parts)]
+            joined = tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+            self.answer.set_result(parts[0] if len(parts) == 1 else joined)
 
     def fail(self, error: LatentServeError) -> None:
         if not self.answer.done():
             self.answer.set_exception(error)
 
 
-@dataclass(frozen=True)
-class _Slice:
+@dataclass(frozen=True, slots=True)
+class _Piece:
     """The rows of a job that go into one batch."""
 
     job: _Job
@@ -65,12 +76,21 @@ class _Slice:
     last: int
 
     @property
+    def rows(self) -> int:
+        return self.last - self.first
+
+    @property
     def inputs(self) -> Arrays:
+        if self.rows == self.job.rows:
+            return self.job.inputs
         return tuple(array[self.first : self.last] for array in self.job.inputs)
 
 
+_Batch = list[_Piece]
+
+
 class QueuedGraph:
-    """A graph behind a queue; one batch runs at a time, on a worker thread.
+    """A graph behind a queue.
 
     A client that has gone (its coroutine cancelled) or whose deadline has passed is dropped
     before its rows run. When a batch fails, its requests run again one by one, so that only
@@ -78,24 +98,39 @@ class QueuedGraph:
     """
 
     def __init__(
-        self, session: Session, executor: Executor, *, max_batch_rows: int, max_queue_rows: int
+        self,
+        session: Session,
+        executor: Executor,
+        *,
+        max_batch_rows: int,
+        max_queue_rows: int,
+        max_inline_rows: int = 0,
+        max_running: int = 1,
     ) -> None:
         """Put a queue in front of a session.
 
         Args:
             session: The graph.
-            executor: Threads that batches run on.
+            executor: Threads that larger batches run on.
             max_batch_rows: Most rows of one run; larger requests run in several.
             max_queue_rows: Most rows that may wait; further requests are refused.
+            max_inline_rows: Most rows of a run that is done on the event loop.
+            max_running: Most batches that run at the same time, each on a thread of its own.
         """
         self.session = session
         self._executor = executor
         self._max_batch_rows = max_batch_rows
         self._max_queue_rows = max_queue_rows
+        self._max_inline_rows = max_inline_rows
+        self._max_running = max_running
         self._jobs: deque[_Job] = deque()
+        self._alone: deque[_Piece] = deque()
         self._waiting_rows = 0
-        self._worker: asyncio.Task[None] | None = None
+        self._running = 0
+        self._woken = False
         self._closed = False
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def waiting_rows(self) -> int:
@@ -119,62 +154,72 @@ class QueuedGraph:
                 f"{self._waiting_rows} rows wait already; {rows} more would exceed the limit of"
                 f" {self._max_queue_rows}"
             )
-        job = _Job(
-            inputs,
-            ticket,
-            exclusive,
-            asyncio.get_running_loop().create_future(),
-            time.perf_counter(),
-        )
-        self._jobs.append(job)
+        answer: asyncio.Future[Arrays] = asyncio.get_running_loop().create_future()
+        self._jobs.append(_Job(inputs, ticket, exclusive, answer, time.perf_counter()))
         self._waiting_rows += rows
-        if self._worker is None:
-            self._worker = asyncio.create_task(self._run_batches())
-        return await job.answer
+        self._idle.clear()
+        self._wake()
+        return await answer
 
     async def close(self) -> None:
         """Take no more work, and finish what waits."""
         self._closed = True
-        if self._worker is not None:
-            await asyncio.wait([self._worker])
+        await self._idle.wait()
 
-    async def _run_batches(self) -> None:
+    def _wake(self) -> None:
+        """Start batches in the next turn of the loop, when more requests may have come."""
+        if not self._woken:
+            self._woken = True
+            asyncio.get_running_loop().call_soon(self._start_batches)
+
+    def _start_batches(self) -> None:
+        self._woken = False
+        while self._running < self._max_running:
+            batch = self._next_batch()
+            if not batch:
+                break
+            if sum(piece.rows for piece in batch) <= self._max_inline_rows:
+                self._settle(batch, self._attempt(batch))
+                self._wake()
+                return
+            self._run_on_thread(batch)
+        if not self._running and not self._jobs:
+            self._idle.set()
+
+    def _run_on_thread(self, batch: _Batch) -> None:
         try:
-            while batch := self._next_batch():
-                try:
-                    await self._run_batch(batch)
-                except Exception as error:  # noqa: BLE001  # a fault of ours fails its requests; it never hangs them
-                    fault = InferenceFailed(f"{type(error).__name__} after a batch had run")
-                    fault.__cause__ = error
-                    for piece in batch:
-                        piece.job.fail(fault)
-        finally:
-            self._worker = None
+            run = asyncio.get_running_loop().run_in_executor(self._executor, self._attempt, batch)
+        except RuntimeError as error:  # the threads have been shut down
+            fault = InferenceFailed(f"{type(error).__name__}: there are no threads to run on")
+            self._settle(batch, (fault, 0.0))
+            return
+        self._running += 1
+        run.add_done_callback(partial(self._settle_thread, batch))
 
-    def _next_batch(self) -> list[_Slice]:
-        batch: list[_Slice] = []
-        room = self._max_batch_rows
+    def _next_batch(self) -> _Batch:
         now = time.perf_counter()
+        while self._alone:
+            piece = self._alone.popleft()
+            if not piece.job.answer.done():
+                return [piece]
+        batch: _Batch = []
+        room = self._max_batch_rows
         while self._jobs and room:
             job = self._jobs[0]
             if self._dropped(job):
                 continue
             if batch and (job.exclusive or batch[0].job.exclusive):
                 break
-            piece = _Slice(job, job.taken, min(job.rows, job.taken + room))
-            taken = piece.last - piece.first
+            piece = job.take(room, now)
             batch.append(piece)
-            job.taken = piece.last
-            job.ticket.queue_seconds += now - job.waiting_since
-            room -= taken
-            self._waiting_rows -= taken
+            room -= piece.rows
+            self._waiting_rows -= piece.rows
             if job.taken == job.rows:
                 self._jobs.popleft()
         return batch
 
     def _dropped(self, job: _Job) -> bool:
-        expired = time.monotonic() > job.ticket.deadline
-        if expired:
+        if time.monotonic() > job.ticket.deadline:
             job.fail(DeadlineExceeded("the time limit passed while rows waited for the model"))
         if not job.answer.done():
             return False
@@ -182,40 +227,50 @@ class QueuedGraph:
         self._waiting_rows -= job.rows - job.taken
         return True
 
-    async def _run_batch(self, batch: list[_Slice]) -> None:
+    def _attempt(self, batch: _Batch) -> tuple[Arrays | LatentServeError, float]:
+        """Run a batch on the thread that calls; errors come back as values."""
         started = time.perf_counter()
+        outcome: Arrays | LatentServeError
         try:
-            outputs = await self._run_on_thread([piece.inputs for piece in batch])
-        except LatentServeError as error:
             if len(batch) == 1:
-                batch[0].job.fail(error)
-                return
-            for piece in batch:
-                if not piece.job.answer.done():
-                    await self._run_batch([piece])
+                inputs = batch[0].inputs
+            else:
+                columns = zip(*(piece.inputs for piece in batch), strict=True)
+                inputs = tuple(np.concatenate(column) for column in columns)
+            outcome = self.session.run(*inputs)
+        except LatentServeError as error:
+            outcome = error
+        except Exception as error:  # noqa: BLE001  # a fault of ours fails requests, hangs none
+            outcome = InferenceFailed(f"{type(error).__name__} while running a batch")
+        return outcome, time.perf_counter() - started
+
+    def _settle_thread(
+        self, batch: _Batch, run: "asyncio.Future[tuple[Arrays | LatentServeError, float]]"
+    ) -> None:
+        self._running -= 1
+        if run.cancelled():
+            self._settle(batch, (Draining("the service is stopping"), 0.0))
+        else:
+            self._settle(batch, run.result())
+        self._start_batches()
+
+    def _settle(self, batch: _Batch, result: tuple[Arrays | LatentServeError, float]) -> None:
+        outcome, seconds = result
+        if isinstance(outcome, LatentServeError):
+            if len(batch) == 1:
+                batch[0].job.fail(outcome)
+            else:
+                self._alone.extend(batch)
             return
-        finished = time.perf_counter()
         first = 0
         for piece in batch:
-            last = first + piece.last - piece.first
-            job = piece.job
-            job.parts.append(tuple(output[first:last] for output in outputs))
-            job.ticket.inference_seconds += finished - started
-            job.waiting_since = finished
-            if piece.last == job.rows:
-                job.finish()
+            last = first + piece.rows
+            piece.job.ticket.inference_seconds += seconds
+            own = len(batch) == 1
+            try:
+                piece.job.add(
+                    piece, outcome if own else tuple(array[first:last] for array in outcome)
+                )
+            except Exception as error:  # noqa: BLE001  # as in _attempt: no memory to join parts, say
+                piece.job.fail(InferenceFailed(f"{type(error).__name__} after a batch had run"))
             first = last
-
-    async def _run_on_thread(self, pieces: Sequence[Arrays]) -> Arrays:
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._executor, self._run_pieces, pieces)
-        except LatentServeError:
-            raise
-        except Exception as error:
-            raise InferenceFailed(f"{type(error).__name__} while running a batch") from error
-
-    def _run_pieces(self, pieces: Sequence[Arrays]) -> Arrays:
-        if len(pieces) == 1:
-            return self.session.run(*pieces[0])
-        return self.session.run(*(np.concatenate(part) for part in zip(*pieces, strict=True)))

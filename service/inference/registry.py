@@ -2,14 +2,12 @@
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from service.bundle.manifest import Manifest
-from service.bundle.storage import Bundle, BundleLocation, read_bundle
+from service.bundle.storage import BundleLocation
 from service.errors import (
     BundleError,
     ConfigurationError,
@@ -19,50 +17,11 @@ from service.errors import (
     ModelUnavailable,
     VersionNotFound,
 )
-from service.inference.autoencoder import Autoencoder
-from service.inference.batching import QueuedGraph
-from service.inference.session import Session, SessionOptions
-from service.inference.verification import open_verified_sessions
+from service.inference.loading import LoadedModel, LoadOptions, load_model
 
 State: TypeAlias = Literal["loading", "ready", "refused"]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A verified version, ready to answer.
-
-    Attributes:
-        location: Where its bundle lies.
-        autoencoder: The calls.
-        queues: The queue in front of each graph.
-        provider: The provider that really runs it.
-        golden_deviation: Largest deviation from its golden vectors on that provider.
-        load_seconds: Time it took to read, verify and warm it.
-    """
-
-    location: BundleLocation
-    autoencoder: Autoencoder
-    queues: Mapping[str, QueuedGraph]
-    provider: str
-    golden_deviation: float
-    load_seconds: float
-
-    @property
-    def name(self) -> str:
-        """Name of the model."""
-        return self.location.name
-
-    @property
-    def version(self) -> int:
-        """Version of the model."""
-        return self.location.version
-
-    @property
-    def manifest(self) -> Manifest:
-        """What the bundle says about itself."""
-        return self.autoencoder.manifest
 
 
 @dataclass(frozen=True)
@@ -80,21 +39,6 @@ class ModelVersion:
     state: State = "loading"
     reason: str | None = None
     loaded: LoadedModel | None = None
-
-
-@dataclass(frozen=True)
-class LoadOptions:
-    """How bundles become models.
-
-    Attributes:
-        session: Providers and threads of every graph.
-        max_batch_rows: Most rows of one run of a graph.
-        max_queue_rows: Most rows that may wait for a graph.
-    """
-
-    session: SessionOptions
-    max_batch_rows: int = 256
-    max_queue_rows: int = 65_536
 
 
 class Registry:
@@ -130,7 +74,7 @@ class Registry:
         self._options = options
         self._default_model = default_model
         self._pinned_versions = dict(pinned_versions or {})
-        self._executor = ThreadPoolExecutor(options.session.threads, "latentserve-inference")
+        self._executor = ThreadPoolExecutor(options.threads, "latentserve-inference")
         if default_model is not None and default_model not in self._versions:
             raise ConfigurationError(f"the default model {default_model} is not in the folder")
         for name, version in self._pinned_versions.items():
@@ -170,7 +114,7 @@ class Registry:
     async def _load(self, version: ModelVersion) -> ModelVersion:
         location = version.location
         try:
-            loaded = await asyncio.to_thread(load_model, location, self._options, self._queued)
+            loaded = await asyncio.to_thread(load_model, location, self._options, self._executor)
         except Exception as error:  # noqa: BLE001  # one bundle, however broken, never harms the others
             expected = isinstance(error, BundleError)
             reason = f"{type(error).__name__}: {error}" if expected else type(error).__name__
@@ -190,14 +134,6 @@ class Registry:
             },
         )
         return replace(version, state="ready", loaded=loaded)
-
-    def _queued(self, session: Session) -> QueuedGraph:
-        return QueuedGraph(
-            session,
-            self._executor,
-            max_batch_rows=self._options.max_batch_rows,
-            max_queue_rows=self._options.max_queue_rows,
-        )
 
     def _put(self, version: ModelVersion) -> None:
         by_version = self._versions[version.location.name]
@@ -274,36 +210,4 @@ def _describe(versions: Mapping[int, ModelVersion]) -> str:
     return "; ".join(
         f"{number} is {item.state}" + (f" ({item.reason})" if item.reason else "")
         for number, item in versions.items()
-    )
-
-
-def load_model(
-    location: BundleLocation,
-    options: LoadOptions,
-    queued: Callable[[Session], QueuedGraph],
-) -> LoadedModel:
-    """Read a bundle, prove that it is sound, and make it ready to answer.
-
-    Blocking; the golden replay has also warmed every session when this returns.
-
-    Args:
-        location: Where the bundle lies.
-        options: How its graphs are run.
-        queued: Puts a queue in front of a session.
-
-    Raises:
-        BundleError: The bundle is refused.
-    """
-    started = time.perf_counter()
-    bundle: Bundle = read_bundle(location)
-    sessions, deviation = open_verified_sessions(bundle, options.session)
-    queues = {name: queued(session) for name, session in sessions.items()}
-    providers = {session.provider for session in sessions.values()}
-    return LoadedModel(
-        location=location,
-        autoencoder=Autoencoder(bundle, queues),
-        queues=queues,
-        provider=" + ".join(sorted(providers)),
-        golden_deviation=deviation,
-        load_seconds=time.perf_counter() - started,
     )

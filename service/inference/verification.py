@@ -67,7 +67,7 @@ def golden_key(graph: str, tensor: str) -> str:
 
 
 def _replay(graph: str, session: Session, golden: Mapping[str, np.ndarray]) -> float:
-    inputs = _golden_inputs(graph, session.signature, golden)
+    inputs = golden_inputs(graph, session.signature, golden)
     worst = 0.0
     outputs = session.run(*inputs)
     for tensor, served in zip(session.signature.outputs, outputs, strict=True):
@@ -90,9 +90,19 @@ def _replay(graph: str, session: Session, golden: Mapping[str, np.ndarray]) -> f
     return worst
 
 
-def _golden_inputs(
+def golden_inputs(
     graph: str, signature: GraphSignature, golden: Mapping[str, np.ndarray]
 ) -> list[FloatArray]:
+    """Return the golden rows of a graph, one array per input of its signature.
+
+    Args:
+        graph: Its name.
+        signature: Its inputs.
+        golden: The arrays of ``golden.npz``.
+
+    Raises:
+        BundleFileCorrupted: They are missing, or not rows of the signature's shapes.
+    """
     inputs = [_golden_array(golden, golden_key(graph, tensor.name)) for tensor in signature.inputs]
     expected = [tensor.shape for tensor in signature.inputs]
     rows = {len(array) for array in inputs if array.ndim}

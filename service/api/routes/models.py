@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from service.api.dependencies import RegistryDependency
 from service.api.schemas import (
+    GraphCost,
     ModelDetail,
     ModelList,
     ModelSummary,
@@ -16,7 +17,9 @@ from service.api.schemas import (
 from service.bundle.manifest import REPORT_FILE, ColumnSpec
 from service.bundle.storage import read_bundle
 from service.errors import ReportNotFound
-from service.inference.registry import LoadedModel, ModelVersion, Registry
+from service.inference.loading import LoadedModel
+from service.inference.registry import ModelVersion, Registry
+from service.inference.warmup import BatchCosts
 
 THRESHOLD_RATES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1)
 # A report is somebody's HTML: it may draw itself, but run, load and send nothing.
@@ -50,6 +53,7 @@ async def describe_model(
         **_summary(registry, name, model),
         version=model.version,
         thresholds=model.autoencoder.thresholds(THRESHOLD_RATES),
+        graph_costs={name: _graph_cost(costs) for name, costs in model.costs.items()},
         example_request=_example_request(model),
         manifest=model.manifest.model_dump(mode="json"),
     )
@@ -99,6 +103,14 @@ def _version_summary(version: ModelVersion) -> VersionSummary:
         provider=loaded.provider if loaded else None,
         load_seconds=loaded.load_seconds if loaded else None,
         golden_deviation=loaded.golden_deviation if loaded else None,
+    )
+
+
+def _graph_cost(costs: BatchCosts) -> GraphCost:
+    seconds = costs.seconds_by_rows
+    return GraphCost(
+        milliseconds_by_rows={rows: round(cost * 1000, 4) for rows, cost in seconds.items()},
+        largest_useful_batch=costs.largest_useful_batch,
     )
 
 

@@ -1,0 +1,65 @@
+"""What a run of a graph costs on this machine, by the number of its rows."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.inference.session import FloatArray, Session
+
+_REPETITIONS = 3
+_LONGEST_RUN_SECONDS = 0.02
+_USEFUL_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class BatchCosts:
+    """The least time of a run, by its rows: powers of two, ascending.
+
+    Attributes:
+        seconds_by_rows: Measured while nothing else was asked of the graph.
+    """
+
+    seconds_by_rows: Mapping[int, float]
+
+    def rows_within(self, seconds: float) -> int:
+        """Return the most rows whose run costs at most ``seconds``; 0 when one row costs more."""
+        fitting = [rows for rows, cost in self.seconds_by_rows.items() if cost <= seconds]
+        return max(fitting, default=0)
+
+    @property
+    def largest_useful_batch(self) -> int:
+        """The smallest batch with 90 % of the best rows a second: beyond it rows only wait."""
+        speeds = {rows: rows / cost for rows, cost in self.seconds_by_rows.items()}
+        enough = _USEFUL_SHARE * max(speeds.values())
+        return min(rows for rows, speed in speeds.items() if speed >= enough)
+
+
+def measure_batch_costs(
+    session: Session, inputs: Sequence[FloatArray], max_batch_rows: int
+) -> BatchCosts:
+    """Run a graph with growing batches, until the largest allowed or one that takes 20 ms.
+
+    Doubles as warm-up: onnxruntime plans memory for every size it meets.
+
+    Args:
+        session: The graph.
+        inputs: A few rows for each input; repeated to make batches.
+        max_batch_rows: Most rows of one run.
+    """
+    costs: dict[int, float] = {}
+    rows = 1
+    while rows <= max_batch_rows:
+        batch = [np.resize(array, (rows, *array.shape[1:])) for array in inputs]
+        costs[rows] = min(_timed(session, batch) for _ in range(_REPETITIONS))
+        if costs[rows] > _LONGEST_RUN_SECONDS:
+            break
+        rows *= 2
+    return BatchCosts(costs)
+
+
+def _timed(session: Session, batch: Sequence[FloatArray]) -> float:
+    started = time.perf_counter()
+    session.run(*batch)
+    return time.perf_counter() - started
