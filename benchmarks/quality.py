@@ -20,7 +20,7 @@ from service.inference.session import FloatArray, SessionOptions
 from service.inference.verification import open_verified_sessions
 from training.datasets import load_dataset
 from training.metrics import binary_cross_entropy, peak_signal_to_noise_ratio
-from training.recipe import load_recipe
+from training.recipe_files import load_recipe
 from training.splitting import split_dataset
 
 NPY = "application/x-npy"

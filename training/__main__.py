@@ -17,7 +17,7 @@ from service.inference.verification import replay_golden
 from training.data_files import cache_dir
 from training.errors import RecipeError
 from training.progress import show_progress
-from training.recipe import load_recipe
+from training.recipe_files import load_recipe
 
 if TYPE_CHECKING:
     from training.pipeline import Publication

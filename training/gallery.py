@@ -21,7 +21,8 @@ from service.inference.graphs import DirectGraph, Ticket, run_to_completion
 from service.inference.session import FloatArray, SessionOptions
 from service.inference.verification import open_verified_sessions
 from training.datasets import load_dataset
-from training.recipe import DatasetName, load_recipe
+from training.recipe import DatasetName
+from training.recipe_files import load_recipe
 from training.splitting import split_dataset
 
 COLUMNS = 9
