@@ -1,0 +1,134 @@
+"""Which media types are read and written, and which one a client wants."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.api.media_types import (
+    JPEG,
+    JSON,
+    NPY,
+    PNG,
+    body_type,
+    choose_type,
+    readable_types,
+    writable_types,
+)
+from service.errors import NotAcceptable, UnsupportedMediaType
+
+DENSE = (JSON, NPY)
+ALL = (JSON, NPY, PNG, JPEG)
+
+
+def test_pictures_are_for_models_of_images() -> None:
+    assert readable_types(takes_rows=True, is_image=True) == ALL
+    assert readable_types(takes_rows=True, is_image=False) == DENSE
+    assert readable_types(takes_rows=False, is_image=True) == (JSON,)
+    assert writable_types(is_image=True) == ALL
+    assert writable_types(is_image=False) == DENSE
+
+
+@pytest.mark.parametrize(
+    ("content_type", "media_type"),
+    [
+        (None, JSON),
+        ("", JSON),
+        (" ", JSON),
+        ("application/json", JSON),
+        ("Application/JSON", JSON),
+        ("application/json; charset=utf-8", JSON),
+        ('application/json;charset="UTF-8"', JSON),
+        ("application/json; charset=utf8", JSON),
+        ("application/json; charset=utf-8; profile=x", JSON),
+        ('application/json; profile="https://example.org"', JSON),
+        ("application/json;", JSON),
+        ("application/x-www-form-urlencoded", JSON),
+        ("application/x-npy", NPY),
+        ("application/x-npy; version=1", NPY),
+        ("image/png", PNG),
+        (" image/jpeg ", JPEG),
+        ("image/jpeg; charset=binary", JPEG),
+    ],
+)
+def test_a_body_has_the_media_type_it_states_or_is_json(
+    content_type: str | None, media_type: str
+) -> None:
+    assert body_type(content_type) == media_type
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "application/octet-stream", "image/gif", "image/*", "json", "application/json2"],
+)
+def test_other_media_types_are_refused(content_type: str) -> None:
+    with pytest.raises(UnsupportedMediaType, match="bodies of this media type are not read"):
+        body_type(content_type)
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "utf-16", '"iso-8859-1"'])
+def test_json_is_read_as_utf_8_only(charset: str) -> None:
+    with pytest.raises(UnsupportedMediaType, match="JSON is read as UTF-8 only"):
+        body_type(f"application/json; charset={charset}")
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        (None, JSON),
+        ("", JSON),
+        ("*/*", JSON),
+        ("application/*", JSON),
+        ("image/*", PNG),
+        ("image/jpeg", JPEG),
+        ("IMAGE/PNG", PNG),
+        ("application/x-npy, application/json;q=0.9", NPY),
+        ("application/json;q=0.9, application/x-npy", NPY),
+        ("image/png;q=0.5, image/jpeg;q=0.6", JPEG),
+        ("image/png; q=0.5 , image/jpeg; q=0.5", PNG),
+        ("image/*, application/json;q=0.1", PNG),
+        ("image/*;q=0.2, image/jpeg;q=0.3", JPEG),
+        ("*/*, application/json;q=0", NPY),
+        ("*/*;q=0.1, image/*;q=0, application/*;q=0, image/jpeg;q=0.05", JPEG),
+        ("text/html, application/xhtml+xml, */*;q=0.8", JSON),
+        ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", JPEG),
+        ("application/json; charset=utf-8", JSON),
+        ("application/json;q=0.0, application/json;q=1", JSON),
+        (",, application/x-npy ,", NPY),
+    ],
+)
+def test_the_best_type_that_a_client_accepts_is_chosen(accept: str | None, chosen: str) -> None:
+    assert choose_type(accept, ALL) == chosen
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html",
+        "image/gif",
+        "application/json;q=0",
+        "*/*;q=0",
+        "application/json;q=nan",
+        "application/json;q=2",
+        "application/json;q=-1",
+        "application/json;q=much",
+        "application/*;q=0, image/png",
+        "json",
+    ],
+)
+def test_a_client_that_accepts_nothing_that_is_offered_is_told_what_is(accept: str) -> None:
+    with pytest.raises(NotAcceptable, match="written as application/json, application/x-npy"):
+        choose_type(accept, DENSE)
+
+
+@given(accept=st.text(st.sampled_from("aijmnp*/;q=.,01 -"), max_size=40) | st.text(max_size=20))
+def test_whatever_is_accepted_an_offer_is_chosen_or_the_client_told(accept: str) -> None:
+    with suppress(NotAcceptable):
+        assert choose_type(accept, ALL) in ALL
+
+
+@given(content_type=st.text(st.sampled_from('aijnops*/;=charset-8 "'), max_size=40))
+def test_whatever_type_is_stated_it_is_known_or_refused(content_type: str) -> None:
+    with suppress(UnsupportedMediaType):
+        assert body_type(content_type) in ALL
