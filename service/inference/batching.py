@@ -57,10 +57,12 @@ class _Job:
         """Keep the outputs of a piece; the last one to come completes the answer."""
         self.parts[piece.first] = outputs
         self.finished_rows += piece.rows
-        if self.finished_rows == self.rows and not self.answer.done():
+        if self.finished_rows < self.rows or self.answer.done():
+            return
+        if len(self.parts) > 1:
             parts = [self.parts[first] for first in sorted(self.parts)]
-            joined = tuple(np.concatenate(part) for part in zip(*parts, strict=True))
-            self.answer.set_result(parts[0] if len(parts) == 1 else joined)
+            outputs = tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+        self.answer.set_result(outputs)
 
     def fail(self, error: LatentServeError) -> None:
         if not self.answer.done():
@@ -104,6 +106,7 @@ class QueuedGraph:
         *,
         max_batch_rows: int,
         max_queue_rows: int,
+        max_exclusive_rows: int | None = None,
         max_inline_rows: int = 0,
         max_running: int = 1,
     ) -> None:
@@ -114,6 +117,8 @@ class QueuedGraph:
             executor: Threads that larger batches run on.
             max_batch_rows: Most rows of one run; larger requests run in several.
             max_queue_rows: Most rows that may wait; further requests are refused.
+            max_exclusive_rows: Most rows of one run of an exclusive request; the same wherever its
+                answer must be, unlike ``max_batch_rows``, which may have been measured.
             max_inline_rows: Most rows of a run that is done on the event loop.
             max_running: Most batches that run at the same time, each on a thread of its own.
         """
@@ -121,6 +126,7 @@ class QueuedGraph:
         self._executor = executor
         self._max_batch_rows = max_batch_rows
         self._max_queue_rows = max_queue_rows
+        self._max_exclusive_rows = max_exclusive_rows or max_batch_rows
         self._max_inline_rows = max_inline_rows
         self._max_running = max_running
         self._jobs: deque[_Job] = deque()
@@ -210,6 +216,7 @@ class QueuedGraph:
                 continue
             if batch and (job.exclusive or batch[0].job.exclusive):
                 break
+            room = self._max_exclusive_rows if job.exclusive else room
             piece = job.take(room, now)
             batch.append(piece)
             room -= piece.rows
