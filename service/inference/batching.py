@@ -117,8 +117,8 @@ class QueuedGraph:
             executor: Threads that larger batches run on.
             max_batch_rows: Most rows of one run; larger requests run in several.
             max_queue_rows: Most rows that may wait; further requests are refused.
-            max_exclusive_rows: Most rows of one run of an exclusive request; the same wherever its
-                answer must be, unlike ``max_batch_rows``, which may have been measured.
+            max_exclusive_rows: Most rows of one run of an exclusive request. Fixed where
+                ``max_batch_rows`` was measured, so that it is cut the same way everywhere.
             max_inline_rows: Most rows of a run that is done on the event loop.
             max_running: Most batches that run at the same time, each on a thread of its own.
         """

@@ -120,6 +120,7 @@ def _queued(
         executor,
         max_batch_rows=costs.largest_useful_batch,
         max_queue_rows=options.max_queue_rows,
+        max_exclusive_rows=options.max_batch_rows,
         max_inline_rows=costs.rows_within(LONGEST_INLINE_SECONDS),
         max_running=options.threads,
     )

@@ -218,6 +218,26 @@ async def test_a_large_exclusive_request_is_cut_the_same_way_whatever_else_waits
         assert np.array_equal(answer, lookup(inputs))
 
 
+async def test_an_exclusive_request_has_a_limit_of_its_own_that_no_measurement_moves() -> None:
+    sizes = []
+    for most_rows in (2, 5, 64):
+        session = WatchedSession()
+        with ThreadPoolExecutor(1) as executor:
+            graph = QueuedGraph(
+                session,
+                executor,
+                max_batch_rows=most_rows,
+                max_queue_rows=100,
+                max_exclusive_rows=8,
+            )
+            rows = lookup_rows(19)
+            (answer,) = await graph.run(rows, ticket=Ticket(), exclusive=True)
+        assert np.array_equal(answer, lookup(rows))
+        sizes.append(session.sizes)
+
+    assert sizes == [[8, 8, 3]] * 3
+
+
 async def test_a_cancelled_request_is_dropped_before_it_runs() -> None:
     async with bench() as running:
         first = await running.occupy()
