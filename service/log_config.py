@@ -1,5 +1,6 @@
 """Structured logs: one JSON object a line, the request's id in each, never a payload."""
 
+import json
 import logging
 import sys
 from contextvars import ContextVar
@@ -69,4 +70,7 @@ def _drop_terminal_colours(_logger: WrappedLogger, _method: str, event: EventDic
 
 
 def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
-    return orjson.dumps(event, default=str).decode()
+    try:
+        return orjson.dumps(event, default=str).decode()
+    except TypeError:  # an integer beyond 64 bits, or text that is no Unicode
+        return json.dumps(event, default=str)
