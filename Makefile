@@ -56,7 +56,7 @@ endef
 
 .PHONY: help
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: $(SERVICE_ENVIRONMENT)
 $(SERVICE_ENVIRONMENT):
@@ -82,13 +82,18 @@ train: $(ENVIRONMENT) ## Train a recipe into models/ (RECIPE=mnist-stacked, ARGS
 # Tests that need the real data sets find them where this names them; without, they skip and say so.
 ifndef LATENTSERVE_DATA_DIR
 ifneq ($(wildcard ../shared/data),)
-test: export LATENTSERVE_DATA_DIR := $(abspath ../shared/data)
+benchmark-training test: export LATENTSERVE_DATA_DIR := $(abspath ../shared/data)
 endif
 endif
 
 .PHONY: test
 test: $(ENVIRONMENT) ## Run every test (ARGS="tests/bundle -k digest")
 	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: benchmark-training
+benchmark-training: export TF_CPP_MIN_LOG_LEVEL := 3
+benchmark-training: $(ENVIRONMENT) ## Time an epoch beside keras.Model.fit (ARGS="--rounds 9")
+	@$(BIN)/python -m benchmarks.training $(ARGS)
 
 .PHONY: check
 check: export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
