@@ -18,11 +18,11 @@ from service.bundle.manifest import Metric
 from service.inference.sampling import Prior, StandardNormal
 from service.inference.scoring import threshold_at
 from service.inference.session import FloatArray
-from training import plots
 from training.bundling import default_prior
 from training.datasets import IntegerArray
 from training.history import best_epoch
 from training.metrics import false_positive_rates
+from training.plots import curves, histograms, maps, rows
 from training.scorers import scorer_named
 from training.seeds import Stream, generator
 from training.stages import Assessment, ExportedModel, HeldOutAnswers, TrainedModel
@@ -83,7 +83,7 @@ def _panels(model: TrainedModel, exported: ExportedModel, assessment: Assessment
     yield _panel(
         "Objective by epoch",
         "What training minimises, over the rows it learns from and over rows it does not.",
-        plots.loss_curves(model.history, best_epoch(model.history).epoch),
+        curves.loss_curves(model.history, best_epoch(model.history).epoch),
     )
     yield _score_panel(model, assessment)
     yield _reconstruction_panel(model, assessment.answers)
@@ -109,7 +109,7 @@ def _score_panel(model: TrainedModel, assessment: Assessment) -> str:
     return _panel(
         f"Anomaly score: {_words(score)}",
         f"{scorer.description} Dotted: thresholds by false-positive rate.",
-        plots.score_histogram(groups, thresholds, scorer.units),
+        histograms.score_histogram(groups, thresholds, scorer.units),
     )
 
 
@@ -125,7 +125,9 @@ def _reconstruction_panel(model: TrainedModel, answers: HeldOutAnswers) -> str:
             for row in chosen
         ]
         note = f"Test rows and what comes back through the code; {spec.units}."
-        return _panel("Reconstructions", note, plots.series_panels(panels), wide=True)
+        return _panel(
+            "Reconstructions", note, rows.series_panels(panels, "reconstructions"), wide=True
+        )
     chosen = _class_by_class(test.labels, MOSAIC_COLUMNS)
     if answers.corrupted is None or answers.denoised is None:
         grid = [test.rows[chosen], answers.outputs[chosen]]
@@ -133,7 +135,7 @@ def _reconstruction_panel(model: TrainedModel, answers: HeldOutAnswers) -> str:
     else:
         grid = [answers.corrupted[chosen], answers.denoised[chosen], test.rows[chosen]]
         title, note = "Denoising", "From above: with noise, denoised, and the clean test rows."
-    return _panel(title, note, _image(plots.image_mosaic(grid), title.lower()), wide=True)
+    return _panel(title, note, _image(rows.image_mosaic(grid), title.lower()), wide=True)
 
 
 def _code_panel(model: TrainedModel, test_codes: FloatArray) -> str:
@@ -148,7 +150,7 @@ def _code_panel(model: TrainedModel, test_codes: FloatArray) -> str:
             f" {plane.explained_variance_ratio_.sum():.0%} of their variance."
         )
     labels = model.split.test.labels[chosen]
-    return _panel("Code map", note, plots.code_map(points, labels, model.dataset.classes, axis))
+    return _panel("Code map", note, maps.code_map(points, labels, model.dataset.classes, axis))
 
 
 def _sample_panel(model: TrainedModel, exported: ExportedModel, assessment: Assessment) -> str:
@@ -165,9 +167,9 @@ def _sample_panel(model: TrainedModel, exported: ExportedModel, assessment: Asse
     )
     if model.dataset.input.kind != "image":
         panels = [(f"draw {number}", {"draw": row}) for number, row in enumerate(samples, 1)]
-        return _panel("Samples", note, plots.series_panels(panels))
+        return _panel("Samples", note, rows.series_panels(panels, "samples"))
     grid = samples.reshape(SAMPLE_SIDE, SAMPLE_SIDE, *samples.shape[1:])
-    return _panel("Samples", note, _image(plots.image_mosaic(list(grid)), "samples", "square"))
+    return _panel("Samples", note, _image(rows.image_mosaic(list(grid)), "samples", "square"))
 
 
 def _plane_panel(model: TrainedModel, exported: ExportedModel) -> str:
@@ -175,12 +177,12 @@ def _plane_panel(model: TrainedModel, exported: ExportedModel) -> str:
     quantiles = np.linspace(low, high, PLANE_SIDE)
     axis = np.array([NormalDist().inv_cdf(quantile) for quantile in quantiles], np.float32)
     across, up = np.meshgrid(axis, axis[::-1])
-    rows = exported.decode(np.stack([across.ravel(), up.ravel()], axis=1))
-    grid = rows.reshape(PLANE_SIDE, PLANE_SIDE, *model.dataset.input.shape)
+    decoded = exported.decode(np.stack([across.ravel(), up.ravel()], axis=1))
+    grid = decoded.reshape(PLANE_SIDE, PLANE_SIDE, *model.dataset.input.shape)
     return _panel(
         "The code plane, decoded",
         f"Codes at the normal quantiles from {low:g} to {high:g} along both axes.",
-        _image(plots.image_mosaic(list(grid)), "decoded grid", "square"),
+        _image(rows.image_mosaic(list(grid)), "decoded grid", "square"),
     )
 
 
