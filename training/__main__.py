@@ -54,9 +54,18 @@ def train(
     runs: Annotated[
         Path | None, typer.Option(help="Folder of checkpoints; in the user's cache by default.")
     ] = None,
+    allow: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REASON",
+            help="Publish although gates say that it did not learn; the reason is kept.",
+        ),
+    ] = None,
 ) -> None:
     """Train a recipe and publish its bundle; an interrupted run continues where it was."""
     with _failures_as_sentences():
+        if allow is not None and not allow.strip():
+            raise typer.BadParameter("a reason is needed", param_hint="--allow")
         configuration = load_recipe(recipe, overrides or [])
         with _without_native_messages():
             # TensorFlow takes seconds to import: a wrong recipe is refused before.
@@ -64,7 +73,7 @@ def train(
 
         progress = show_progress(output, configuration.training.epochs)
         runs_dir = runs or cache_dir() / "runs"
-        publication = train_and_publish(configuration, models, runs_dir, progress)
+        publication = train_and_publish(configuration, models, runs_dir, progress, allow)
         _show_publication(publication)
 
 

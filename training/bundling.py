@@ -1,6 +1,7 @@
 """What a bundle says and holds beside its graphs: manifest, calibration, priors, golden vectors."""
 
 import io
+import os
 import platform
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -108,7 +109,7 @@ def build_manifest(
         priors=_priors_spec(assessment.density, variational=autoencoder.variational),
         metrics=tuple(assessment.metrics),
         example=tuple(model.split.test.rows[0].ravel().tolist()),
-        provenance=_provenance(model, exported),
+        provenance=_provenance(model, exported, assessment),
         files=dict.fromkeys(file_names, "0" * 64),
     )
 
@@ -181,16 +182,31 @@ def _priors_spec(density: CodeDensity, *, variational: bool) -> PriorsSpec:
     return PriorsSpec(available=available, default=default_prior(variational=variational))
 
 
-def _provenance(model: TrainedModel, exported: ExportedModel) -> Provenance:
+def _provenance(model: TrainedModel, exported: ExportedModel, assessment: Assessment) -> Provenance:
     libraries = {name: version(name) for name in LIBRARIES}
+    waivers = {gate.name: gate.waived for gate in assessment.gates if gate.waived is not None}
     return Provenance(
         recipe=model.recipe.to_json(),
         seed=model.recipe.seed,
-        library_versions={"python": platform.python_version(), **libraries},
+        library_versions={
+            "platform": platform_description(),
+            "python": platform.python_version(),
+            **libraries,
+        },
         created_at=datetime.now(UTC).replace(microsecond=0),
         epochs=len(model.history),
         training_seconds=round(sum(record.seconds for record in model.history), 1),
         parity_error=exported.parity_error,
+        gates_waived=waivers,
+    )
+
+
+def platform_description() -> str:
+    """Name system, architecture and processors: training times and last digits depend on them."""
+    processors = os.cpu_count() or 1
+    return (
+        f"{platform.system()} {platform.machine()}, {processors} processor"
+        f"{'' if processors == 1 else 's'}"
     )
 
 

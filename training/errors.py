@@ -10,7 +10,8 @@
         ├── TrainingDiverged
         ├── RunCorrupted
         ├── ExportFailed
-        └── ParityMismatch
+        ├── ParityMismatch
+        └── GatesRefused
 
 A message says what was found and what is needed, in one sentence: it is what the command line
 prints.
@@ -57,3 +58,7 @@ class ExportFailed(TrainingError):
 
 class ParityMismatch(TrainingError):
     """An exported graph does not compute what Keras computes; nothing is published."""
+
+
+class GatesRefused(TrainingError):
+    """The network did not learn what it is for; nothing is published without a reason given."""

@@ -1,10 +1,14 @@
 """What is measured once the weights are final, through the graphs that will be served."""
 
+from collections.abc import Iterable
+
 from service.bundle.manifest import Metric
 from service.inference.scoring import Scores
 from service.inference.session import FloatArray
 from training.calibration import calibrate
+from training.gates import is_linear, judge
 from training.latent_density import fit_code_density
+from training.linear_baseline import fit_linear_baseline, principal_angle_degrees
 from training.metrics import (
     denoising_metrics,
     detection_metrics,
@@ -14,7 +18,13 @@ from training.metrics import (
     with_published,
 )
 from training.seeds import Stream
-from training.stages import Assessment, ExportedModel, HeldOutAnswers, TrainedModel
+from training.stages import (
+    Assessment,
+    ExportedModel,
+    GateResult,
+    HeldOutAnswers,
+    TrainedModel,
+)
 from training.tensors import to_numpy
 
 
@@ -39,12 +49,15 @@ def assess(model: TrainedModel, exported: ExportedModel) -> Assessment:
         score: calibrate(exported, score, split.calibration.rows) for score in recipe.anomaly.scores
     }
     answers = _answer_test_rows(model, exported)
+    gates = judge(model, exported, answers)
     metrics = [
         *model.metrics,
         *_validation_metrics(model, exported),
         *_test_metrics(model, answers, calibration[recipe.anomaly.scores[0]]),
+        *_learning_metrics(model, answers, gates),
     ]
-    return Assessment(density, calibration, answers, with_published(metrics, recipe.published))
+    published = with_published(metrics, recipe.published)
+    return Assessment(density, calibration, answers, published, gates)
 
 
 def _answer_test_rows(model: TrainedModel, exported: ExportedModel) -> HeldOutAnswers:
@@ -90,6 +103,23 @@ def _test_metrics(
     if _is_image(model) and answers.corrupted is not None and answers.denoised is not None:
         metrics += denoising_metrics(rows, answers.corrupted, answers.denoised)
     return metrics
+
+
+def _learning_metrics(
+    model: TrainedModel, answers: HeldOutAnswers, gates: Iterable[GateResult]
+) -> list[Metric]:
+    """List what the gates measured and, for a linear network, how near its subspace is to PCA's."""
+    outputs = answers.outputs[~answers.abnormal]
+    figures = {gate.name: gate.measured for gate in gates}
+    if is_linear(model.recipe):
+        flat_rows = model.split.train.rows.reshape(len(model.split.train), -1)
+        baseline = fit_linear_baseline(flat_rows, answers.codes[0].size)
+        flat_outputs = outputs.reshape(len(outputs), -1)
+        figures["principal-angle-degrees"] = principal_angle_degrees(flat_outputs, baseline)
+    return [
+        Metric(name=name, value=value, split="test", rows=len(outputs))
+        for name, value in figures.items()
+    ]
 
 
 def _is_image(model: TrainedModel) -> bool:

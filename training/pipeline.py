@@ -4,20 +4,23 @@ Weights come first; validation rows decide scaling, epoch and mixture size; cali
 looked at once all that is fixed; test rows give the figures.
 """
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from service.bundle.manifest import Metric
+from service.bundle.manifest import REPORT_FILE, Metric
 from service.bundle.storage import BundleLocation, publish_bundle, read_bundle
 from service.inference.verification import replay_golden
 from training.architectures.building import build_autoencoder
 from training.bundling import build_manifest, bundle_files
 from training.checkpoints import RunFolder
 from training.datasets import load_dataset
+from training.errors import GatesRefused
 from training.evaluation import assess
 from training.export import export_graph, graph_functions
 from training.fitting import Progress, Trainer, fit
+from training.gates import waive
 from training.history import best_epoch
 from training.inference import GraphRunner
 from training.parity import check_parity
@@ -26,7 +29,7 @@ from training.recipe import Recipe
 from training.report import render_report
 from training.seeds import Stream
 from training.splitting import split_dataset
-from training.stages import ExportedModel, TrainedModel
+from training.stages import ExportedModel, GateResult, TrainedModel
 from training.tensors import to_numpy
 
 
@@ -56,6 +59,7 @@ def train_and_publish(
     models_dir: Path,
     runs_dir: Path,
     progress: AbstractContextManager[Progress],
+    allow: str | None = None,
 ) -> Publication:
     """Make the bundle of a recipe.
 
@@ -66,13 +70,15 @@ def train_and_publish(
         models_dir: The folder of all bundles.
         runs_dir: The folder of all runs' checkpoints.
         progress: Told how far training is.
+        allow: Why a model that did not learn as it should is published all the same, or None.
 
     Raises:
-        TrainingError: One of its kinds: of recipe, data, training, export or parity.
+        TrainingError: One of its kinds: of recipe, data, training, export, parity or gates.
         BundleError: What was written does not read back as what was meant.
     """
     model = train_model(recipe, runs_dir, progress)
-    return publish_model(model, export_model(model), models_dir)
+    refusals_dir = RunFolder(runs_dir, recipe).path
+    return publish_model(model, export_model(model), models_dir, refusals_dir, allow)
 
 
 def train_model(
@@ -140,20 +146,32 @@ def export_model(model: TrainedModel) -> ExportedModel:
     return replace(exported, parity_error=max(deviations))
 
 
-def publish_model(model: TrainedModel, exported: ExportedModel, models_dir: Path) -> Publication:
-    """Measure a model, and write its bundle as the next version.
+def publish_model(
+    model: TrainedModel,
+    exported: ExportedModel,
+    models_dir: Path,
+    refusals_dir: Path,
+    allow: str | None = None,
+) -> Publication:
+    """Measure a model, and write its bundle as the next version if it learned.
 
     Args:
         model: The trained model and its data.
         exported: Its graphs.
         models_dir: The folder of all bundles.
+        refusals_dir: The folder that the report of a refused model goes into.
+        allow: Why gates that refuse are waived; without a reason, none is.
 
     Raises:
         RecipeError: A published figure is of a metric that is not measured.
+        GatesRefused: The model did not learn, and no reason was given.
         BundleError: What was written does not read back as what was meant.
     """
     assessment = assess(model, exported)
+    if allow is not None:
+        assessment = replace(assessment, gates=waive(assessment.gates, allow))
     report = render_report(model, exported, assessment)
+    _refuse_what_did_not_learn(assessment.gates, report, refusals_dir)
     files = bundle_files(model, exported, assessment, report)
     manifest = build_manifest(model, exported, assessment, files)
     location = publish_bundle(models_dir, manifest, files)
@@ -165,4 +183,20 @@ def publish_model(model: TrainedModel, exported: ExportedModel, models_dir: Path
         training_seconds=manifest.provenance.training_seconds,
         parity_error=exported.parity_error,
         size_bytes=sum(path.stat().st_size for path in location.folder.iterdir()),
+    )
+
+
+def _refuse_what_did_not_learn(
+    gates: Iterable[GateResult], report: str, refusals_dir: Path
+) -> None:
+    refused = [gate for gate in gates if gate.state == "refused"]
+    if not refused:
+        return
+    refusals_dir.mkdir(parents=True, exist_ok=True)
+    page = refusals_dir / REPORT_FILE
+    page.write_text(report, encoding="utf-8")
+    findings = "; ".join(f"{gate.name}: {gate.finding}" for gate in refused)
+    raise GatesRefused(
+        f"not published, the network did not learn what it should. {findings}. See {page}, or"
+        ' publish it all the same with --allow "REASON"'
     )

@@ -1,6 +1,7 @@
 """What each step of a run hands to the next: a trained model, its graphs, its assessment."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -100,6 +101,38 @@ class HeldOutAnswers:
 
 
 @dataclass(frozen=True)
+class GateResult:
+    """One measured sign that a network learned, or that it did not.
+
+    Attributes:
+        name: Of the gate; also of its figure among the metrics.
+        question: What it asks, for people.
+        measured: The figure, on normal test rows.
+        bound: What the figure must be beyond to pass; None where the gate does not bind.
+        side: Whether the figure must be above or below the bound.
+        finding: What was found, with the numbers, in one sentence.
+        waived: Why a figure on the wrong side was published all the same, or None.
+    """
+
+    name: str
+    question: str
+    measured: float
+    bound: float | None
+    side: Literal["above", "below"]
+    finding: str
+    waived: str | None = None
+
+    @property
+    def state(self) -> Literal["passed", "informative", "waived", "refused"]:
+        """Say what the gate means for publishing; a figure that is no number passes nothing."""
+        if self.bound is None:
+            return "informative"
+        if self.measured > self.bound if self.side == "above" else self.measured < self.bound:
+            return "passed"
+        return "refused" if self.waived is None else "waived"
+
+
+@dataclass(frozen=True)
 class Assessment:
     """What is known of a model once every part of the data has been used.
 
@@ -108,9 +141,11 @@ class Assessment:
         calibration: Scores of calibration rows by name, each ascending, (n,).
         answers: What the graphs made of the test rows.
         metrics: All figures, those that others publish beside them.
+        gates: Whether the network learned, one sign after another.
     """
 
     density: CodeDensity
     calibration: dict[Name, Scores]
     answers: HeldOutAnswers
     metrics: list[Metric]
+    gates: tuple[GateResult, ...]
