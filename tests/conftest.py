@@ -1,5 +1,7 @@
 """What every test may use: tiny bundles published once, and hypothesis without deadlines."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,3 +21,16 @@ def tiny_models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for model in TINY_MODELS:
         publish_tiny(folder, model)
     return folder
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    """Put the loggers that the service configures back as they were."""
+    loggers = [
+        logging.getLogger(name) for name in (None, "uvicorn", "uvicorn.error", "uvicorn.access")
+    ]
+    before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,18 +11,7 @@ from service.log_config import configure_logging, request_id
 LIBRARIES = ("uvicorn", "uvicorn.error", "uvicorn.access")
 
 
-@pytest.fixture(autouse=True)
-def restored_logging() -> Iterator[None]:
-    """Put the loggers of the process back as they were."""
-    names = [None, *LIBRARIES]
-    before = [
-        (logger, logger.handlers, logger.level, logger.propagate)
-        for logger in map(logging.getLogger, names)
-    ]
-    yield
-    for logger, handlers, level, propagate in before:
-        logger.handlers, logger.propagate = handlers, propagate
-        logger.setLevel(level)
+pytestmark = pytest.mark.usefixtures("restored_logging")
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

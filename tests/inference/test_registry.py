@@ -25,7 +25,7 @@ from service.inference.registry import LoadOptions, Registry
 from service.inference.session import SessionOptions
 from tests.bundles import PLANE, SCORE, STAMP, WAVE, TinyModel, publish_tiny
 
-OPTIONS = LoadOptions(SessionOptions("cpu", threads=1))
+OPTIONS = LoadOptions(SessionOptions("cpu", threads=1), max_batch_rows=8)
 
 
 @asynccontextmanager
@@ -261,20 +261,6 @@ def test_choices_that_are_not_there_are_refused_at_start(
 
     with pytest.raises(ConfigurationError, match=f"^{reason}$"):
         Registry(find_bundles(tmp_path), OPTIONS, **choices)
-
-
-async def test_the_limits_reach_the_queues(tmp_path: Path) -> None:
-    publish(tmp_path, PLANE)
-    options = LoadOptions(SessionOptions("cpu", threads=1), max_batch_rows=4, max_queue_rows=9)
-    async with opened(tmp_path, options=options) as registry:
-        model = registry.resolve(None, None)
-        rows = PLANE.rows(9)
-        answer = await model.autoencoder.decode(PLANE.encode(rows), ticket=Ticket())
-
-        assert np.allclose(answer, PLANE.reconstruct(rows), atol=1e-4)
-        for queue in model.queues.values():
-            assert (queue._max_batch_rows, queue._max_queue_rows) == (4, 9)
-            assert queue.session.provider == "cpu"
 
 
 @pytest.mark.timeout(20)

@@ -1,0 +1,99 @@
+"""From a folder to a model that is ready: what was measured and set reaches its queues."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.bundle.storage import BundleLocation
+from service.errors import BundleFileCorrupted, QueueFull
+from service.inference import loading
+from service.inference.graphs import Ticket
+from service.inference.loading import LoadOptions, load_model
+from service.inference.session import SessionOptions
+from service.inference.warmup import BatchCosts
+from tests.bundles import PLANE, SCORE, publish_tiny
+
+GRAPHS = {"encoder", "decoder", f"scorer-{SCORE}"}
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as threads:
+        yield threads
+
+
+def options(**limits: int) -> LoadOptions:
+    return LoadOptions(SessionOptions("cpu", threads=1), **limits)
+
+
+@pytest.fixture
+def location(tiny_models_dir: Path) -> BundleLocation:
+    return BundleLocation("plane", 1, tiny_models_dir / "plane" / "1")
+
+
+def test_every_graph_is_measured_up_to_the_largest_batch_and_queued(
+    location: BundleLocation, executor: ThreadPoolExecutor
+) -> None:
+    model = load_model(location, options(max_batch_rows=32, max_queue_rows=77), executor)
+
+    assert set(model.costs) == set(model.queues) == GRAPHS
+    for name, queue in model.queues.items():
+        costs = model.costs[name]
+        assert list(costs.seconds_by_rows) == [1, 2, 4, 8, 16, 32]
+        assert queue._max_batch_rows == costs.largest_useful_batch
+        assert queue._max_inline_rows == costs.rows_within(0.0015)
+        assert queue._max_exclusive_rows == 32
+        assert queue._max_queue_rows == 77
+
+
+async def test_batches_and_samples_are_cut_at_their_own_limits(
+    location: BundleLocation, executor: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        loading, "measure_batch_costs", lambda *_: BatchCosts({1: 1.0, 2: 1.0, 4: 2.0})
+    )
+    model = load_model(location, options(max_batch_rows=6, max_queue_rows=20), executor)
+    sizes: list[int] = []
+    for queue in model.queues.values():
+        run = queue.session.run
+        monkeypatch.setattr(
+            queue.session,
+            "run",
+            lambda *inputs, run=run: sizes.append(len(inputs[0])) or run(*inputs),
+        )
+    rows = PLANE.rows(5)
+    encoding = await model.autoencoder.encode(rows, ticket=Ticket())
+    assert np.allclose(encoding.codes, PLANE.encode(rows), atol=1e-5)
+    assert sizes == [2, 2, 1]
+
+    sizes.clear()
+    await model.autoencoder.sample(20, seed=1, ticket=Ticket())
+    assert sizes == [6, 6, 6, 2]
+    with pytest.raises(QueueFull, match="limit of 20"):
+        await model.autoencoder.sample(21, seed=1, ticket=Ticket())
+
+
+async def test_as_many_batches_run_side_by_side_as_there_are_threads(
+    location: BundleLocation, executor: ThreadPoolExecutor
+) -> None:
+    model = load_model(location, options(threads=2, max_batch_rows=4), executor)
+
+    assert {queue._max_running for queue in model.queues.values()} == {2}
+    answers = await asyncio.gather(
+        *(model.autoencoder.encode(PLANE.rows(9, seed), ticket=Ticket()) for seed in range(8))
+    )
+    for seed, answer in enumerate(answers):
+        assert np.allclose(answer.codes, PLANE.encode(PLANE.rows(9, seed)), atol=1e-5)
+
+
+def test_a_bundle_that_is_not_sound_is_not_loaded(
+    tmp_path: Path, executor: ThreadPoolExecutor
+) -> None:
+    spoilt = publish_tiny(tmp_path, PLANE, {"golden.npz": b"not an archive"})
+
+    with pytest.raises(BundleFileCorrupted, match=r"^golden\.npz"):
+        load_model(spoilt, options(), executor)
