@@ -166,7 +166,7 @@ def test_a_wrong_option_is_one_sentence_and_status_2(
         (["score", "."], "'.' is a directory"),
         (["score"], "Missing argument"),
         (["models", "--verbose"], "No such option"),
-        (["score", __file__, "--version", "one"], "'one'"),
+        (["score", __file__, "--version", "one"], "Invalid value for '--version'"),
         (["predict"], "No such command 'predict'"),
     ],
 )
