@@ -184,6 +184,7 @@ def _fault(place: tuple[str | int, ...], items: list[ErrorDetails], parameter: s
         return Fault(pointer_to(*place), f"{name} is missing")
     first, *others = dict.fromkeys(item["msg"].removeprefix("Value error, ") for item in items)
     expected = " or ".join([first, *(other.removeprefix("Input should be ") for other in others)])
+    expected = expected.replace("a valid dictionary", "an object")  # as JSON calls it
     if not place:
         return Fault("", expected)
     received = "text" if parameter else json_type(items[-1]["input"])
