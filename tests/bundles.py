@@ -72,7 +72,7 @@ class TinyModel:
         return generator.standard_normal((count, *self.shape), dtype=np.float32)
 
     def encode(self, rows: Array, conditions: Array | None = None) -> Array:
-        codes = rows.reshape(len(rows), -1) @ self.encoding
+        codes = rows.reshape(len(rows), self.size) @ self.encoding
         return codes if conditions is None else codes + conditions.sum(axis=1, keepdims=True)
 
     def decode(self, codes: Array, conditions: Array | None = None) -> Array:
@@ -88,7 +88,7 @@ class TinyModel:
 
     def score(self, rows: Array, conditions: Array | None = None) -> Array:
         squares = (self.reconstruct(rows, conditions) - rows) ** 2
-        return squares.reshape(len(rows), -1).mean(axis=1)
+        return squares.reshape(len(rows), self.size).mean(axis=1)
 
     @property
     def calibration(self) -> NDArray[np.float64]:

@@ -10,11 +10,15 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 
 from service.api.middleware import Application
 from service.api.problems import FRAMEWORK_PROBLEMS, PROBLEMS
 from service.app import create_app
 from service.settings import Settings
+
+# The mark of modules that use the fixture ``client``.
+SHARED_LOOP = pytest.mark.asyncio(loop_scope="module")
 
 JSON = "application/json"
 NPY = "application/x-npy"

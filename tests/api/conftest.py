@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.api.clients import Client, open_client
 
@@ -19,7 +20,8 @@ def _logging_restored() -> Iterator[None]:
     root.setLevel(level)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(tiny_models_dir: Path) -> AsyncGenerator[Client]:
+    """One application for a module, whose tests run in the same loop (``SHARED_LOOP``)."""
     async with open_client(tiny_models_dir) as client:
         yield client

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from service.api.middleware import ObservationMiddleware, Receive, Scope, Send
-from tests.api.clients import Client, expect_problem, open_client
+from tests.api.clients import SHARED_LOOP, Client, expect_problem, open_client
 from tests.bundles import PLANE
+
+pytestmark = SHARED_LOOP
 
 PATHS = ["/healthz", "/models", "/models/nobody", "/nowhere", "/encode", "/sample"]
 INPUTS = PLANE.rows(2).tolist()
