@@ -1,7 +1,6 @@
 """The whole application over the tiny models, in this process."""
 
-import logging
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,8 @@ from tests.api.clients import Client, open_client
 
 
 @pytest.fixture(autouse=True)
-def _logging_restored() -> Iterator[None]:
-    """Undo what an application does to logging: the rest of the tests have their own."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+def _logging_is_restored(restored_logging: None) -> None:
+    """An application configures logging; the rest of the tests have their own."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -79,69 +79,6 @@ def test_every_setting_is_documented_and_no_other() -> None:
     assert as_lines(table_of("settings.md")) == as_lines(expected_settings())
 
 
-def test_the_documented_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {
-        "MODELS_DIR": "elsewhere",
-        "DEFAULT_MODEL": "plane",
-        "PINNED_VERSIONS": "plane=2, stamp=1",
-        "HOST": "0.0.0.0",  # noqa: S104  # a value like any other
-        "PORT": "0",
-        "WORKERS": "2",
-        "PROVIDERS": "cuda, cpu",
-        "THREADS": "3",
-        "MAX_BODY_BYTES": "4096",
-        "MAX_ROWS": "5",
-        "MAX_BATCH_ROWS": "6",
-        "MAX_QUEUE_ROWS": "7",
-        "REQUEST_TIMEOUT_SECONDS": "0.5",
-        "SHUTDOWN_TIMEOUT_SECONDS": "8",
-        "LOG_LEVEL": "warning",
-        "LOG_FORMAT": "console",
-        "ACCESS_LOG": "false",
-    }
-    for name, value in values.items():
-        monkeypatch.setenv(PREFIX + name, value)
-
-    assert {f"`{PREFIX}{name}`" for name in values} == {row[0] for row in table_of("settings.md")}
-    assert read_settings([]).model_dump(mode="json") == {
-        "models_dir": "elsewhere",
-        "default_model": "plane",
-        "pinned_versions": {"plane": 2, "stamp": 1},
-        "host": "0.0.0.0",  # noqa: S104
-        "port": 0,
-        "workers": 2,
-        "providers": ["cuda", "cpu"],
-        "threads": 3,
-        "max_body_bytes": 4096,
-        "max_rows": 5,
-        "max_batch_rows": 6,
-        "max_queue_rows": 7,
-        "request_timeout_seconds": 0.5,
-        "shutdown_timeout_seconds": 8,
-        "log_level": "warning",
-        "log_format": "console",
-        "access_log": False,
-    }
-
-
-def test_the_documented_flags_are_read_and_win_over_variables(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("LATENTSERVE_PORT", "1")
-    monkeypatch.setenv("LATENTSERVE_MAX_ROWS", "5")
-    arguments = [
-        *("--port", "2", "--models-dir", "elsewhere", "--providers", "cuda,cpu"),
-        *("--pinned-versions", "plane=2,stamp=1", "--no-access-log", "--log-format", "console"),
-    ]
-
-    settings = read_settings(arguments)
-
-    assert (settings.port, settings.max_rows, str(settings.models_dir)) == (2, 5, "elsewhere")
-    assert settings.providers == ("cuda", "cpu")
-    assert settings.pinned_versions == {"plane": 2, "stamp": 1}
-    assert (settings.access_log, settings.log_format) == (False, "console")
-
-
 def test_every_documented_flag_is_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         read_settings(["--help"])
