@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.stats import f as f_distribution
+from numpy.typing import NDArray
 
 from service.bundle.manifest import ENCODER
 from service.inference.scoring import Scores
@@ -18,8 +18,11 @@ from training.layer_specs import LayerSpec
 from training.linear_baseline import fit_linear_baseline
 from training.metrics import mean_squared_error
 from training.recipe import Recipe
+from training.splitting import Part
 from training.stages import ExportedModel, GateResult, HeldOutAnswers, TrainedModel
 from training.tensors import to_numpy
+
+Errors = NDArray[np.float64]
 
 MAX_TRAINING_ROWS = 10_000
 # Errors of pure noise still vary by sqrt(2 / values): that is this much for two million values.
@@ -36,7 +39,7 @@ LEAST_EXPLAINED_VARIANCE = 0.05
 LINEAR_TOLERANCE = 1.05
 # Twice the error on rows never seen; few rows need more to prove anything, see ``memorisation``.
 MOST_ERROR_RATIO = 2.0
-MEMORISATION_QUANTILE = 0.999
+ONE_IN_A_THOUSAND = 3.09  # standard deviations of a normal distribution, one-sided
 # Stands for a ratio to an error of 0: manifests hold finite numbers.
 GREATEST_RATIO = 1e9
 LINEAR_LAYERS = {"dense", "flatten", "reshape"}
@@ -57,19 +60,20 @@ def judge(
         One result per gate, those that do not bind included.
     """
     normal = ~answers.abnormal
-    rows = _spread(model.split.train.rows)
+    rows, conditions = _spread(model.split.train)
     train, test = _scaled(model, rows), _scaled(model, model.split.test.rows[normal])
-    train_error = mean_squared_error(train, _scaled(model, exported.reconstruct(rows)))
-    test_error = mean_squared_error(test, _scaled(model, answers.outputs[normal]))
+    train_errors = _squared_errors(train, _scaled(model, exported.reconstruct(rows, conditions)))
+    test_errors = _squared_errors(test, _scaled(model, answers.outputs[normal]))
+    error = float(test_errors.mean())
     score = model.recipe.anomaly.scores[0]
     live = live_units(model, exported, answers)
     results = [
         score_variation(answers.scores[score][normal]),
         live,
-        explained_variance(test_error, mean_squared_error(test, train.mean(axis=0))),
-        memorisation(train_error, test_error, len(train), len(test)),
+        explained_variance(error, mean_squared_error(test, train.mean(axis=0))),
+        memorisation(train_errors, test_errors),
     ]
-    seen, error = test, test_error
+    seen = test
     if answers.corrupted is not None and answers.denoised is not None:
         seen = _scaled(model, answers.corrupted[normal])
         error = mean_squared_error(test, _scaled(model, answers.denoised[normal]))
@@ -119,7 +123,9 @@ def live_units(model: TrainedModel, exported: ExportedModel, answers: HeldOutAns
     """
     normal = ~answers.abnormal
     if model.autoencoder.variational:
-        means, log_variances = exported.runner.run(ENCODER, model.split.test.rows[normal])
+        test = model.split.test
+        conditions = None if test.conditions is None else test.conditions[normal]
+        means, log_variances = exported.run(ENCODER, test.rows[normal], conditions)
         live = divergence_by_dimension(means, log_variances) > LEAST_DIVERGENCE_NATS
         need = f"diverge from the prior by over {LEAST_DIVERGENCE_NATS:g} nats"
     else:
@@ -192,22 +198,24 @@ def explained_variance(error: float, error_of_mean: float) -> GateResult:
     )
 
 
-def memorisation(
-    train_error: float, test_error: float, train_rows: int, test_rows: int
-) -> GateResult:
+def memorisation(train_errors: Errors, test_errors: Errors) -> GateResult:
     """Ask whether rows never seen come back about as well as those learnt from.
 
-    The bound is 2, or what chance alone makes of a ratio of mean squared errors over so few rows
-    once in a thousand times: the quantile of an F distribution with as many degrees of freedom.
+    The bound is 2, or what chance alone makes of the ratio once in a thousand times where so few
+    rows differ so much: 3.09 standard errors of its logarithm, by the delta method.
 
     Args:
-        train_error: Mean squared error over training rows.
-        test_error: Over normal test rows.
-        train_rows: How many the first is the mean of.
-        test_rows: How many the second is the mean of.
+        train_errors: Squared error of each training row, (rows,).
+        test_errors: Squared error of each normal test row, (rows,).
     """
+    train_error, test_error = float(train_errors.mean()), float(test_errors.mean())
     ratio = _ratio(test_error, train_error)
-    chance = float(f_distribution.ppf(MEMORISATION_QUANTILE, test_rows, train_rows))
+    relative_variance = sum(
+        float(errors.var()) / (len(errors) * float(errors.mean()) ** 2)
+        for errors in (train_errors, test_errors)
+        if errors.mean() > 0
+    )
+    chance = float(np.exp(ONE_IN_A_THOUSAND * np.sqrt(relative_variance)))
     bound = max(MOST_ERROR_RATIO, chance)
     return GateResult(
         name="held-out-over-training-error",
@@ -216,8 +224,8 @@ def memorisation(
         bound=bound,
         side="below",
         finding=(
-            f"squared error {test_error:.3g} on {test_rows} unseen rows, {train_error:.3g} on"
-            f" {train_rows} training rows: {ratio:.3g} times (needed: under {bound:.3g})"
+            f"squared error {test_error:.3g} on {len(test_errors)} unseen rows, {train_error:.3g}"
+            f" on {len(train_errors)} training rows: {ratio:.3g} times (needed: under {bound:.3g})"
         ),
     )
 
@@ -296,10 +304,14 @@ def _ratio(error: float, reference: float) -> float:
     return min(error / reference, GREATEST_RATIO) if reference > 0 else GREATEST_RATIO
 
 
-def _spread(rows: FloatArray) -> FloatArray:
-    """Take rows at even distances, so that every class is among them."""
-    chosen = np.linspace(0, len(rows) - 1, min(len(rows), MAX_TRAINING_ROWS)).astype(int)
-    return rows[chosen]
+def _squared_errors(targets: FloatArray, outputs: FloatArray) -> Errors:
+    return np.square(targets - outputs, dtype=np.float64).mean(axis=1)
+
+
+def _spread(part: Part) -> tuple[FloatArray, FloatArray | None]:
+    """Take rows at even distances, so that every class is among them, and their conditions."""
+    chosen = np.linspace(0, len(part) - 1, min(len(part), MAX_TRAINING_ROWS)).astype(int)
+    return part.rows[chosen], None if part.conditions is None else part.conditions[chosen]
 
 
 def _scaled(model: TrainedModel, rows: FloatArray) -> FloatArray:
