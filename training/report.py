@@ -5,41 +5,52 @@ forbids all three.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from statistics import NormalDist
 from string import Template
 
-import numpy as np
-from sklearn.decomposition import PCA
-
 from service.bundle.manifest import Metric
-from service.inference.sampling import Prior, StandardNormal
-from service.inference.scoring import threshold_at
-from service.inference.session import FloatArray
-from training.bundling import default_prior
-from training.datasets import IntegerArray
-from training.history import best_epoch
-from training.metrics import false_positive_rates
-from training.plots import curves, histograms, maps, rows
-from training.scorers import scorer_named
-from training.seeds import Stream, generator
-from training.stages import Assessment, ExportedModel, HeldOutAnswers, TrainedModel
+from training.panels.codes import code_panels
+from training.panels.detection import detection_panels
+from training.panels.generation import generation_panels
+from training.panels.learning import learning_panels
+from training.panels.panel import Panel, arranged, table_element, words
+from training.panels.reconstructions import reconstruction_panels
+from training.panels.subject import Subject
+from training.stages import Assessment, ExportedModel, TrainedModel
 
 TEMPLATE = Path(__file__).with_name("report.html")
-MOSAIC_COLUMNS = 16
-MAX_CODE_POINTS = 4000
 HEADLINES = (
     *("auroc", "denoised-psnr-db", "denoised-ssim", "binary-cross-entropy"),
     *("false-positive-rate-at-0.01", "rounded-accuracy", "mean-squared-error"),
 )
-ABBREVIATIONS = {"psnr db": "PSNR in dB", "ssim": "SSIM", "auroc": "AUROC"}
 MAX_KEY_FIGURES = 5
-SERIES_SHOWN = 8
-SAMPLE_SIDE = 10
-PLANE_SIDE = 15
-PLANE_QUANTILES = (0.005, 0.995)
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """Panels that answer one question.
+
+    Attributes:
+        anchor: Its place in the page's address.
+        title: Heading.
+        panels: What applies to a run, in order.
+    """
+
+    anchor: str
+    title: str
+    panels: Callable[[Subject], Iterable[Panel]]
+
+
+CHAPTERS = (
+    Chapter("learning", "Learning", learning_panels),
+    Chapter("reconstruction", "Reconstruction", reconstruction_panels),
+    Chapter("codes", "Codes", code_panels),
+    Chapter("generation", "Generation", generation_panels),
+    Chapter("anomalies", "Anomalies", detection_panels),
+)
 
 
 def render_report(model: TrainedModel, exported: ExportedModel, assessment: Assessment) -> str:
@@ -55,16 +66,23 @@ def render_report(model: TrainedModel, exported: ExportedModel, assessment: Asse
     """
     recipe = model.recipe
     seconds = sum(record.seconds for record in model.history)
+    subject = Subject(model, exported, assessment)
+    chapters = (*CHAPTERS, Chapter("figures", "Figures and provenance", _provenance_panels))
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         name=escape(recipe.name),
         description=escape(recipe.description),
-        mosaic_width=MOSAIC_COLUMNS * 60,
+        links="\n".join(f'<a href="#{part.anchor}">{escape(part.title)}</a>' for part in chapters),
         key_figures="\n".join(_key_figures(assessment.metrics)),
-        panels="\n".join(_panels(model, exported, assessment)),
-        metrics="\n".join(_metric_row(metric) for metric in assessment.metrics),
-        data="\n".join(_data_rows(model)),
-        recipe=escape(json.dumps(recipe.to_json(), indent=2)),
+        chapters="\n".join(_chapter(part, subject) for part in chapters),
         footer=f"Trained for {len(model.history)} epochs in {seconds:.0f} seconds.",
+    )
+
+
+def _chapter(chapter: Chapter, subject: Subject) -> str:
+    panels = "\n".join(panel.to_html() for panel in arranged(chapter.panels(subject)))
+    return (
+        f'<section id="{chapter.anchor}"><h2>{escape(chapter.title)}</h2>\n'
+        f'<div class="panels">\n{panels}\n</div></section>'
     )
 
 
@@ -75,159 +93,67 @@ def _key_figures(metrics: Sequence[Metric]) -> Iterable[str]:
     chosen = {(metric.name, metric.split): metric for metric in ranked}
     for metric in list(chosen.values())[:MAX_KEY_FIGURES]:
         published = "" if metric.published is None else f", published {metric.published:g}"
-        label = f"{_words(metric.name)}, {metric.split}{published}"
+        label = f"{words(metric.name)}, {metric.split}{published}"
         yield f"<div><b>{metric.value:.4g}</b><span>{escape(label)}</span></div>"
 
 
-def _panels(model: TrainedModel, exported: ExportedModel, assessment: Assessment) -> Iterable[str]:
-    yield _panel(
-        "Objective by epoch",
-        "What training minimises, over the rows it learns from and over rows it does not.",
-        curves.loss_curves(model.history, best_epoch(model.history).epoch),
+def _provenance_panels(subject: Subject) -> Iterable[Panel]:
+    rows = [
+        (
+            words(metric.name),
+            metric.split,
+            metric.rows,
+            float(metric.value),
+            "" if metric.published is None else f"{metric.published:g}",
+            metric.note or "",
+        )
+        for metric in subject.assessment.metrics
+    ]
+    yield Panel(
+        "Figures",
+        "Measured through the graphs of this bundle; published figures are those that others"
+        " report for this system.",
+        table_element(["metric", "part", "rows", "measured", "published", "note"], rows),
+        wide=True,
     )
-    yield _score_panel(model, assessment)
-    yield _reconstruction_panel(model, assessment.answers)
-    yield _code_panel(model, assessment.answers.codes)
-    yield _sample_panel(model, exported, assessment)
-    if model.autoencoder.variational and model.autoencoder.code_shape == (2,):
-        yield _plane_panel(model, exported)
+    yield Panel("Data", "Rows of each part are in no other.", _data_table(subject))
+    yield _network_panel(subject)
+    recipe = escape(json.dumps(subject.model.recipe.to_json(), indent=2))
+    note = "What this run was told to do, defaults included."
+    yield Panel("Recipe", note, f"<pre>{recipe}</pre>", wide=True)
 
 
-def _score_panel(model: TrainedModel, assessment: Assessment) -> str:
-    anomaly = model.recipe.anomaly
-    score = anomaly.scores[0]
-    calibration, answers = assessment.calibration[score], assessment.answers
-    groups = {
-        "calibration rows": calibration,
-        "normal test rows": answers.scores[score][~answers.abnormal],
+def _network_panel(subject: Subject) -> Panel:
+    stacks = {"encoder": subject.model.autoencoder.encoder}
+    stacks["decoder"] = subject.model.autoencoder.decoder
+    rows = [
+        (stack, type(layer).__name__, " by ".join(map(str, layer.output.shape[1:])), count)
+        for stack, model in stacks.items()
+        for layer in model.layers
+        if (count := layer.count_params()) or layer is model.layers[-1]
+    ]
+    total = sum(model.count_params() for model in stacks.values())
+    return Panel(
+        "Network",
+        f"Layers that have weights, and the last of each part: {total:,} weights in all.",
+        table_element(["part", "layer", "gives", "weights"], rows),
+    )
+
+
+def _data_table(subject: Subject) -> str:
+    dataset, split = subject.model.dataset, subject.model.split
+    facts = {
+        "name": dataset.title,
+        "rows": ", ".join(f"{name} {len(part)}" for name, part in split.parts().items()),
+        "one row": f"{dataset.input.kind} of shape {dataset.input.shape}",
+        "units": dataset.input.units,
+        "source": dataset.source,
+        "licence": dataset.licence,
+        "attribution": dataset.attribution,
+        "SHA-256": dataset.sha256,
     }
-    if answers.abnormal.any():
-        groups["abnormal test rows"] = answers.scores[score][answers.abnormal]
-    rates = false_positive_rates(anomaly.default_false_positive_rate)
-    thresholds = {rate: threshold_at(rate, calibration) for rate in rates}
-    scorer = scorer_named(score)
-    return _panel(
-        f"Anomaly score: {_words(score)}",
-        f"{scorer.description} Dotted: thresholds by false-positive rate.",
-        histograms.score_histogram(groups, thresholds, scorer.units),
+    lines = (
+        f'<tr><th>{name}</th><td class="word">{escape(value)}</td></tr>'
+        for name, value in facts.items()
     )
-
-
-def _reconstruction_panel(model: TrainedModel, answers: HeldOutAnswers) -> str:
-    test, spec = model.split.test, model.dataset.input
-    if spec.kind != "image":
-        chosen = _class_by_class(test.labels, SERIES_SHOWN)
-        panels = [
-            (
-                model.dataset.classes[test.labels[row]],
-                {"test row": test.rows[row], "reconstruction": answers.outputs[row]},
-            )
-            for row in chosen
-        ]
-        note = f"Test rows and what comes back through the code; {spec.units}."
-        return _panel(
-            "Reconstructions", note, rows.series_panels(panels, "reconstructions"), wide=True
-        )
-    chosen = _class_by_class(test.labels, MOSAIC_COLUMNS)
-    if answers.corrupted is None or answers.denoised is None:
-        grid = [test.rows[chosen], answers.outputs[chosen]]
-        title, note = "Reconstructions", "Test rows, and below what comes back through the code."
-    else:
-        grid = [answers.corrupted[chosen], answers.denoised[chosen], test.rows[chosen]]
-        title, note = "Denoising", "From above: with noise, denoised, and the clean test rows."
-    return _panel(title, note, _image(rows.image_mosaic(grid), title.lower()), wide=True)
-
-
-def _code_panel(model: TrainedModel, test_codes: FloatArray) -> str:
-    codes = test_codes.reshape(len(test_codes), -1)
-    chosen = np.linspace(0, len(codes) - 1, min(len(codes), MAX_CODE_POINTS)).astype(int)
-    points, axis, note = codes[chosen], "code", "Codes of test rows by class."
-    if codes.shape[1] > 2:
-        plane = PCA(2, random_state=0)
-        points, axis = plane.fit_transform(points), "principal component"
-        note = (
-            f"Codes of test rows by class: two principal components of {codes.shape[1]} dimensions,"
-            f" {plane.explained_variance_ratio_.sum():.0%} of their variance."
-        )
-    labels = model.split.test.labels[chosen]
-    return _panel("Code map", note, maps.code_map(points, labels, model.dataset.classes, axis))
-
-
-def _sample_panel(model: TrainedModel, exported: ExportedModel, assessment: Assessment) -> str:
-    mixture = assessment.density.mixture
-    variational, shape = model.autoencoder.variational, model.autoencoder.code_shape
-    prior: Prior = StandardNormal(mixture.dimensions) if variational else mixture
-    count = SERIES_SHOWN if model.dataset.input.kind != "image" else SAMPLE_SIDE**2
-    codes = prior.draw(count, generator(model.recipe.seed, Stream.ILLUSTRATION))
-    samples = exported.decode(codes.reshape(count, *shape))
-    note = (
-        f"Decoded draws from the default prior, {_words(default_prior(variational=variational))}."
-        f" The mixture of codes has {assessment.density.components} components by the Bayesian"
-        " information criterion."
-    )
-    if model.dataset.input.kind != "image":
-        panels = [(f"draw {number}", {"draw": row}) for number, row in enumerate(samples, 1)]
-        return _panel("Samples", note, rows.series_panels(panels, "samples"))
-    grid = samples.reshape(SAMPLE_SIDE, SAMPLE_SIDE, *samples.shape[1:])
-    return _panel("Samples", note, _image(rows.image_mosaic(list(grid)), "samples", "square"))
-
-
-def _plane_panel(model: TrainedModel, exported: ExportedModel) -> str:
-    low, high = PLANE_QUANTILES
-    quantiles = np.linspace(low, high, PLANE_SIDE)
-    axis = np.array([NormalDist().inv_cdf(quantile) for quantile in quantiles], np.float32)
-    across, up = np.meshgrid(axis, axis[::-1])
-    decoded = exported.decode(np.stack([across.ravel(), up.ravel()], axis=1))
-    grid = decoded.reshape(PLANE_SIDE, PLANE_SIDE, *model.dataset.input.shape)
-    return _panel(
-        "The code plane, decoded",
-        f"Codes at the normal quantiles from {low:g} to {high:g} along both axes.",
-        _image(rows.image_mosaic(list(grid)), "decoded grid", "square"),
-    )
-
-
-def _class_by_class(labels: IntegerArray, count: int) -> list[int]:
-    """Pick rows class by class in turn, each the next of its class."""
-    by_class = [list(np.flatnonzero(labels == label)[:count]) for label in np.unique(labels)]
-    turns = [rows[turn] for turn in range(count) for rows in by_class if turn < len(rows)]
-    return [int(row) for row in turns[:count]]
-
-
-def _metric_row(metric: Metric) -> str:
-    published = "" if metric.published is None else f"{metric.published:g}"
-    return (
-        f"<tr><td>{escape(_words(metric.name))}</td><td>{metric.split}</td>"
-        f'<td class="number">{metric.rows}</td><td class="number">{metric.value:.5g}</td>'
-        f'<td class="number">{published}</td><td>{escape(metric.note or "")}</td></tr>'
-    )
-
-
-def _data_rows(model: TrainedModel) -> Iterable[str]:
-    dataset = model.dataset
-    counts = ", ".join(f"{name} {len(part)}" for name, part in model.split.parts().items())
-    for name, value in (
-        ("name", dataset.title),
-        ("rows", counts),
-        ("one row", f"{dataset.input.kind} of shape {dataset.input.shape}"),
-        ("source", dataset.source),
-        ("licence", dataset.licence),
-        ("attribution", dataset.attribution),
-        ("SHA-256", dataset.sha256),
-    ):
-        yield f'<tr><th>{name}</th><td class="word">{escape(value)}</td></tr>'
-
-
-def _panel(title: str, note: str, picture: str, *, wide: bool = False) -> str:
-    kind = ' class="wide"' if wide else ""
-    return f"<section{kind}><h2>{escape(title)}</h2>\n<p>{escape(note)}</p>\n{picture}</section>"
-
-
-def _image(url: str, text: str, kind: str = "mosaic") -> str:
-    return f'<img class="{kind}" alt="{escape(text)}" src="{url}">'
-
-
-def _words(name: str) -> str:
-    words = name.replace("-", " ")
-    for short, long in ABBREVIATIONS.items():
-        words = words.replace(short, long)
-    return words
+    return f"<table>{''.join(lines)}</table>"

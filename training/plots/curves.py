@@ -89,7 +89,7 @@ def criterion_curve(criteria: Mapping[int, float], chosen: int) -> str:
     """
     sizes = sorted(criteria)
     with styled():
-        figure, axes = new_axes(HALF_WIDTH, _HEIGHT)
+        figure, axes = new_axes(HALF_WIDTH, 4.4)
         axes.plot(sizes, [criteria[size] for size in sizes], color=BLUE, marker="o", markersize=4)
         axes.plot([chosen], [criteria[chosen]], "o", color=ORANGE, markersize=8, label="chosen")
         axes.set_xscale("log", base=2)
@@ -171,6 +171,6 @@ def _mark_best(axes: Axes, best_epoch: int, epochs: int) -> None:
 
 def _finish_epochs(axes: Axes, values: Sequence[float], label: str) -> None:
     axes.set(xlabel="epoch", ylabel=label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     if min(values) > 0 and max(values) > _LOGARITHMIC_FROM_RATIO * min(values):
         axes.set_yscale("log")

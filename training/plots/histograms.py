@@ -150,6 +150,7 @@ def activation_histograms(layers: Mapping[str, FloatArray]) -> str:
             bins = list(np.linspace(*_shown_range(values), _BINS))
             panel.hist(values, bins, weights=np.full(len(values), 1 / len(values)), color=BLUE)
             panel.set(yscale="log", title=name)
+            panel.minorticks_off()
             panel.xaxis.set_major_locator(MaxNLocator(4))
         return to_svg(figure, "activations by layer")
 

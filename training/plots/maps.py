@@ -15,9 +15,10 @@ from training.plots.style import HALF_WIDTH, class_colour, new_axes, styled, to_
 _HEIGHT = 4.4
 _SHOWN_PERCENTILES = (0.2, 99.8)
 # Pixels of the bitmap that thumbnails are put on; it has the axes' proportions.
-_CANVAS = (720, 900)
+_CANVAS = (350, 450)
 _THUMBNAIL_PIXELS = 28
 _SPACING = 0.95
+_INK_EXPONENT = 0.7  # dark parts of an image stay visible
 _GLYPH_SIZE = (0.05, 0.045)  # of the axes
 _GLYPH_STEPS = 36
 
@@ -110,7 +111,7 @@ def _image_canvas(
         tile = np.kron(images[index], np.ones((zoom, zoom, 1), np.float32))
         inked = np.empty((high, wide, 4), np.float64)
         inked[..., :3] = to_rgb(class_colour(labels[index])) if tile.shape[-1] == 1 else tile
-        inked[..., 3:] = tile if tile.shape[-1] == 1 else 1.0
+        inked[..., 3:] = tile**_INK_EXPONENT if tile.shape[-1] == 1 else 1.0
         place = canvas[top : top + high, left : left + wide]
         place[:] = np.round(255 * np.clip(inked[: place.shape[0], : place.shape[1]], 0, 1))
     return canvas

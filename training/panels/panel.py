@@ -1,0 +1,97 @@
+"""What a report is made of: panels, each a picture with one sentence about it."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+
+_ABBREVIATIONS = {"psnr db": "PSNR in dB", "ssim": "SSIM", "auroc": "AUROC", "pca": "PCA"}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One part of a page.
+
+    Attributes:
+        title: What it shows.
+        note: How to read it.
+        content: HTML: a picture or a table.
+        wide: It takes the whole width of the page.
+        lone: It is wide for want of a neighbour; its picture keeps its size.
+    """
+
+    title: str
+    note: str
+    content: str
+    wide: bool = False
+    lone: bool = False
+
+    def to_html(self) -> str:
+        """Return the panel as an element of a page."""
+        kind = ' class="wide lone"' if self.lone else ' class="wide"' if self.wide else ""
+        return (
+            f"<article{kind}><h3>{escape(self.title)}</h3>\n<p>{escape(self.note)}</p>\n"
+            f"{self.content}</article>"
+        )
+
+
+def arranged(panels: Iterable[Panel]) -> list[Panel]:
+    """Put panels in an order that leaves no half of a row empty.
+
+    A narrow panel without a neighbour takes the next narrow one; the last of all stays alone.
+    """
+    waiting = deque(panels)
+    placed: list[Panel] = []
+    while waiting:
+        panel = waiting.popleft()
+        if panel.wide:
+            placed.append(panel)
+            continue
+        neighbour = next((other for other in waiting if not other.wide), None)
+        if neighbour is None:
+            placed.append(replace(panel, lone=True))
+            continue
+        waiting.remove(neighbour)
+        placed += [panel, neighbour]
+    return placed
+
+
+def image_element(url: str, description: str, kind: str) -> str:
+    """Return an ``<img>``.
+
+    Args:
+        url: A ``data:`` URL.
+        description: What it shows, for who cannot see it.
+        kind: Class of the page's style sheet: ``mosaic`` or ``square``.
+    """
+    return f'<img class="{kind}" alt="{escape(description)}" src="{url}">'
+
+
+def table_element(head: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
+    """Return a ``<table>`` in which numbers stand to the right, with four digits.
+
+    Args:
+        head: One heading per column.
+        rows: Cells.
+    """
+    numeric = [bool(rows) and not isinstance(cell, str) for cell in (rows[0] if rows else head)]
+    kinds = [' class="number"' if number else "" for number in numeric]
+    cells = "".join(
+        f"<th{kind}>{escape(name)}</th>" for name, kind in zip(head, kinds, strict=True)
+    )
+    lines = [f"<tr>{cells}</tr>"]
+    for row in rows:
+        texts = [cell if isinstance(cell, str) else f"{cell:.4g}" for cell in row]
+        cells = "".join(
+            f"<td{kind}>{escape(text)}</td>" for text, kind in zip(texts, kinds, strict=True)
+        )
+        lines.append(f"<tr>{cells}</tr>")
+    return "<table>" + "\n".join(lines) + "</table>"
+
+
+def words(name: str) -> str:
+    """Write the name of a figure, a score or a prior as people do."""
+    text = name.replace("-", " ")
+    for short, long in _ABBREVIATIONS.items():
+        text = text.replace(short, long)
+    return text

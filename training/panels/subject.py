@@ -1,0 +1,83 @@
+"""What a report is about, and what several of its panels ask of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.inference.session import FloatArray
+from training.datasets import IntegerArray
+from training.stages import Assessment, ExportedModel, TrainedModel
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run's model, its graphs and what is known of it.
+
+    Attributes:
+        model: The trained model and its data.
+        exported: Its graphs.
+        assessment: What is known of it.
+    """
+
+    model: TrainedModel
+    exported: ExportedModel
+    assessment: Assessment
+
+    @property
+    def kind(self) -> str:
+        """``image``, ``series`` or ``tabular``."""
+        return self.model.dataset.input.kind
+
+    @property
+    def code_shape(self) -> tuple[int, ...]:
+        """Shape of one code."""
+        return self.model.autoencoder.code_shape
+
+    @property
+    def variational(self) -> bool:
+        """Codes are means of posteriors, and have a prior they were trained to follow."""
+        return self.model.autoencoder.variational
+
+    @property
+    def test_rows(self) -> FloatArray:
+        """Raw test rows, (rows, *row shape)."""
+        return self.model.split.test.rows
+
+    @property
+    def test_labels(self) -> IntegerArray:
+        """Class of each test row, (rows,)."""
+        return self.model.split.test.labels
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.model.dataset.classes
+
+    @property
+    def codes(self) -> FloatArray:
+        """Codes of the test rows, flat: (rows, units)."""
+        codes = self.assessment.answers.codes
+        return codes.reshape(len(codes), -1)
+
+    def decode(self, codes: FloatArray) -> FloatArray:
+        """Decode flat codes, (rows, units), to raw rows, (rows, *row shape)."""
+        return self.exported.decode(codes.reshape(len(codes), *self.code_shape))
+
+    def thinned_test_rows(self, count: int) -> IntegerArray:
+        """Choose at most ``count`` test rows, evenly over all of them."""
+        total = len(self.test_rows)
+        return np.linspace(0, total - 1, min(total, count)).astype(np.int64)
+
+    def test_rows_class_by_class(self, count: int) -> list[int]:
+        """Choose test rows class by class in turn, each the next of its class."""
+        labels = self.test_labels
+        by_class = [list(np.flatnonzero(labels == label)[:count]) for label in np.unique(labels)]
+        turns = [rows[turn] for turn in range(count) for rows in by_class if turn < len(rows)]
+        return [int(row) for row in turns[:count]]
+
+    def column_names(self) -> list[str]:
+        """Name the columns of a table."""
+        spec = self.model.dataset.input
+        if spec.columns is not None:
+            return [column.name for column in spec.columns]
+        return [f"column {number}" for number in range(1, spec.shape[0] + 1)]
