@@ -18,6 +18,8 @@ from training.data_files import cache_dir
 from training.errors import RecipeError
 from training.progress import show_progress
 from training.recipe_files import load_recipe
+from training.results import read_published, render_results
+from training.systems import system_index
 
 if TYPE_CHECKING:
     from training.pipeline import Publication
@@ -26,6 +28,7 @@ FAILURE_EXIT_CODE = 1
 RECIPE_EXIT_CODE = 2  # what a shell calls wrong usage
 INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT
 STANDARD_ERROR = 2
+RESULTS_PAGE = Path("docs/results.md")
 
 app = typer.Typer(
     name="latentserve-train",
@@ -71,7 +74,7 @@ def train(
             # TensorFlow takes seconds to import: a wrong recipe is refused before.
             from training.pipeline import train_and_publish  # noqa: PLC0415
 
-        progress = show_progress(output, configuration.training.epochs)
+        progress = show_progress(output, configuration.most_epochs)
         runs_dir = runs or cache_dir() / "runs"
         publication = train_and_publish(configuration, models, runs_dir, progress, allow)
         _show_publication(publication)
@@ -94,6 +97,23 @@ def verify(
             highlight=False,
             soft_wrap=True,
         )
+
+
+@app.command()
+def results(
+    models: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of bundles; may be given again. By default models."),
+    ] = None,
+    page: Annotated[Path, typer.Option("--output", help="The page to write.")] = RESULTS_PAGE,
+) -> None:
+    """Write what others publish for every system beside what the bundles measured."""
+    with _failures_as_sentences():
+        published = read_published(models or [Path("models")])
+        content = render_results(system_index(), published)
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(content, encoding="utf-8")
+        output.print(f"{page}: {len(published)} bundles read", highlight=False, soft_wrap=True)
 
 
 def main() -> None:

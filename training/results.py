@@ -1,0 +1,193 @@
+"""The table of results: what others publish for each system beside what our bundles measured.
+
+Nothing is measured here. Every figure comes from the manifest of a bundle, so the table says no
+more than what was published with it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from service.bundle.manifest import MANIFEST_FILE, Manifest, Metric, parse_manifest
+from service.bundle.storage import find_bundles
+from training.errors import RecipeError
+from training.recipe_files import load_recipe, parse_recipe, shipped_recipe_names
+from training.systems import PublishedSystem, SystemIndex
+
+HIGHER_IS_BETTER = ("accuracy", "auroc", "psnr", "recall", "ssim", "explained", "f1")
+SHORT_NAMES = {
+    "auroc": "AUROC",
+    "binary-cross-entropy": "BCE",
+    "mean-squared-error": "MSE",
+    "rounded-accuracy": "acc",
+}
+PLATFORM = "platform"
+NOT_SAID = "-"
+HEADER = (
+    *("id", "system", "published", "ours", "reached", "epochs: published, ours"),
+    *("seconds", "MB", "parity error", "date", "machine"),
+)
+
+
+@dataclass(frozen=True)
+class PublishedBundle:
+    """The newest bundle of a name.
+
+    Attributes:
+        manifest: What it says of itself.
+        size_bytes: Of all its files together.
+    """
+
+    manifest: Manifest
+    size_bytes: int
+
+
+def read_published(models_dirs: Iterable[Path]) -> dict[str, PublishedBundle]:
+    """Read the manifests of folders of bundles.
+
+    Args:
+        models_dirs: Each holds ``<name>/<version>/``.
+
+    Returns:
+        By name, the bundle that was made last.
+
+    Raises:
+        BundleError: A manifest is not one, or was changed.
+    """
+    newest: dict[str, PublishedBundle] = {}
+    for models_dir in models_dirs:
+        for location in find_bundles(models_dir):
+            manifest = parse_manifest((location.folder / MANIFEST_FILE).read_bytes())
+            known = newest.get(location.name)
+            if known and known.manifest.provenance.created_at > manifest.provenance.created_at:
+                continue
+            size = sum(path.stat().st_size for path in location.folder.iterdir())
+            newest[location.name] = PublishedBundle(manifest, size)
+    return newest
+
+
+def render_results(index: SystemIndex, published: dict[str, PublishedBundle]) -> str:
+    """Write the results as Markdown: one row per system, in the index's order.
+
+    Args:
+        index: What rows there are.
+        published: Bundles by name.
+    """
+    parts = [_introduction(index, published)]
+    for section, systems in groupby(index.systems, key=lambda system: system.section):
+        chosen = list(systems)
+        rows = [_row(system, published.get(system.id)) for system in chosen]
+        parts.append(f"## {section}\n\n{_table(HEADER, rows)}")
+        notes = [note for system in chosen for note in _notes(system, published.get(system.id))]
+        if notes:
+            parts.append("\n".join(f"- {note}" for note in notes))
+    uses = [(f"`{use.id}`", use.use, use.where) for use in index.uses]
+    parts.append(
+        f"## Uses\n\nNot trained: each is done with the bundles above.\n\n"
+        f"{_table(('id', 'use', 'where'), uses)}"
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _introduction(index: SystemIndex, published: dict[str, PublishedBundle]) -> str:
+    ids = {system.id for system in index.systems}
+    run = ids & published.keys()
+    return (
+        "# Results\n\n"
+        "Written by `latentserve-train results` from the manifests of bundles; do not edit.\n\n"
+        f"{len(run)} of {len(index.systems)} systems have a bundle. Figures are measured through"
+        " the graphs that are served, on test rows unless validation is said. BCE is mean binary"
+        " cross-entropy per pixel, MSE mean squared error in raw units, acc the share of pixels"
+        " that round to the same of 0 and 1. *Reached* compares at the precision that was"
+        " published. The parity error is the largest deviation of onnxruntime from Keras, relative"
+        " to max(1, max |Keras|)."
+    )
+
+
+def _row(system: PublishedSystem, bundle: PublishedBundle | None) -> Sequence[str]:
+    head = (f"`{system.id}`", system.system, system.published)
+    if bundle is None:
+        shipped = system.id in shipped_recipe_names()
+        ours = "not run yet" if shipped else "not run yet: no recipe"
+        return (*head, ours, "", f"{system.epochs or NOT_SAID}, {NOT_SAID}", "", "", "", "", "")
+    manifest = bundle.manifest
+    provenance = manifest.provenance
+    compared = [metric for metric in manifest.metrics if metric.published is not None]
+    shown = compared + [
+        metric
+        for metric in manifest.metrics
+        if metric.published is None and metric.split == "test" and metric.name in system.figures
+    ]
+    return (
+        *head,
+        "; ".join(_figure(metric) for metric in shown),
+        ", ".join(dict.fromkeys("yes" if reached(metric) else "no" for metric in compared)),
+        f"{system.epochs or NOT_SAID}, {provenance.epochs}",
+        f"{provenance.training_seconds:.0f}",
+        f"{bundle.size_bytes / 1e6:.2f}",
+        f"{provenance.parity_error:.1g}",
+        f"{provenance.created_at:%Y-%m-%d}",
+        provenance.library_versions.get(PLATFORM, "not recorded"),
+    )
+
+
+def reached(metric: Metric) -> bool:
+    """Tell whether a figure is as good as the published one, at the published one's precision.
+
+    Args:
+        metric: Measured, with what others publish.
+
+    Raises:
+        ValueError: Nothing is published for it.
+    """
+    if metric.published is None:
+        raise ValueError(f"{metric.name} has no published figure")
+    _, _, decimals = f"{metric.published:.10g}".partition(".")
+    ours, theirs = round(metric.value, len(decimals)), round(metric.published, len(decimals))
+    higher_is_better = any(word in metric.name for word in HIGHER_IS_BETTER)
+    return ours >= theirs if higher_is_better else ours <= theirs
+
+
+def _figure(metric: Metric) -> str:
+    split = "valid " if metric.split == "validation" else ""
+    against = "" if metric.published is None else f" (published {metric.published:g})"
+    return f"{split}{_short(metric.name)} {metric.value:.4g}{against}"
+
+
+def _notes(system: PublishedSystem, bundle: PublishedBundle | None) -> Iterable[str]:
+    if system.apart is not None:
+        yield f"`{system.id}`: {system.apart}."
+    if bundle is None:
+        return
+    for note, names in _published_by_note(bundle.manifest).items():
+        yield f"`{system.id}`: published {' and '.join(names)}: {note}."
+    if not _of_shipped_recipe(bundle.manifest):
+        yield f"`{system.id}`: trained with other settings than the shipped recipe's."
+    for gate, reason in bundle.manifest.provenance.gates_waived.items():
+        yield f"`{system.id}`: published although the gate {gate} refused it: {reason}."
+
+
+def _published_by_note(manifest: Manifest) -> dict[str, list[str]]:
+    notes: dict[str, list[str]] = {}
+    for metric in manifest.metrics:
+        if metric.published is not None and metric.note:
+            notes.setdefault(metric.note, []).append(_short(metric.name))
+    return notes
+
+
+def _short(name: str) -> str:
+    return SHORT_NAMES.get(name, name.replace("-", " ").replace("psnr db", "PSNR in dB"))
+
+
+def _of_shipped_recipe(manifest: Manifest) -> bool:
+    try:
+        used = parse_recipe(manifest.provenance.recipe, manifest.name)
+        return used.weights_digest() == load_recipe(manifest.name).weights_digest()
+    except RecipeError:  # a recipe of a release that knew other fields, or none of that name
+        return False
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
