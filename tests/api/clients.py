@@ -85,13 +85,13 @@ async def lifespan(app: Application) -> AsyncGenerator[None]:
         message = await from_app.get()
         assert message["type"] == f"lifespan.{stage}.complete", message
 
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(app(scope, to_app.get, from_app.put))  # pyright: ignore[reportArgumentType]  # a coroutine function
-        await pass_through("startup")
-        try:
-            yield
-        finally:
-            await pass_through("shutdown")
+    running = asyncio.create_task(app(scope, to_app.get, from_app.put))  # pyright: ignore[reportArgumentType]  # a coroutine function
+    await pass_through("startup")
+    try:
+        yield
+    finally:
+        await pass_through("shutdown")
+        await running
 
 
 def npy_bytes(values: np.ndarray, **options: Any) -> bytes:
