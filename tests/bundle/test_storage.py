@@ -179,7 +179,9 @@ def test_a_publisher_that_is_killed_leaves_nothing_that_counts(tmp_path: Path) -
     run = subprocess.run([sys.executable, "-c", program, tmp_path], cwd=ROOT, check=False)
 
     assert run.returncode == 9
-    assert any((tmp_path / "plane").iterdir()), "it was killed before it wrote anything"
+    (draft,) = (tmp_path / "plane").iterdir()
+    assert draft.name.startswith(".")
+    assert any(draft.iterdir()), "it was killed before it wrote anything"
     assert find_bundles(tmp_path) == []
     assert publish_tiny(tmp_path, PLANE).version == 1
 

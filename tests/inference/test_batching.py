@@ -43,12 +43,12 @@ class WatchedSession(Session):
     def sizes(self) -> list[int]:
         return [len(batch) for batch in self.batches]
 
-    def run(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
+    def run(self, *inputs: FloatArray, **options: bool) -> tuple[FloatArray, ...]:
         self.batches.append(inputs[0].copy())
         self.entered.release()
         if self.gated:
             self.gate.acquire()
-        return super().run(*inputs)
+        return super().run(*inputs, **options)
 
     async def busy(self) -> None:
         """Wait until a batch has been handed to the worker thread."""

@@ -23,11 +23,11 @@ class PlacedSession(Session):
         self.threads: list[int] = []
         self.barrier = threading.Barrier(parties) if parties else None
 
-    def run(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
+    def run(self, *inputs: FloatArray, **options: bool) -> tuple[FloatArray, ...]:
         self.threads.append(threading.get_ident())
         if self.barrier is not None:
             self.barrier.wait(10)
-        return super().run(*inputs)
+        return super().run(*inputs, **options)
 
 
 async def test_a_batch_below_the_measured_cost_runs_on_the_event_loop() -> None:

@@ -20,9 +20,9 @@ class CountingSession(Session):
         super().__init__(tiny_files(STAMP)[signature.file], signature)
         self.batches: list[int] = []
 
-    def run(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
+    def run(self, *inputs: FloatArray, **options: bool) -> tuple[FloatArray, ...]:
         self.batches.append(len(inputs[0]))
-        return super().run(*inputs)
+        return super().run(*inputs, **options)
 
 
 @pytest.mark.parametrize(

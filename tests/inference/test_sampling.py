@@ -103,21 +103,29 @@ def test_a_projection_takes_the_draw_to_the_space_of_the_codes() -> None:
     assert np.allclose(codes, [1, 2, 3] + MIXTURE.draw(100, generator()) @ AXES, atol=1e-4)
 
 
+class Drawing(np.random.Generator):
+    """Draws one value wherever a uniform one is asked for."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__(np.random.PCG64(1))
+        self.value = value
+
+    def random(self, *args: Any, **options: Any) -> Any:
+        return np.full_like(super().random(*args, **options), self.value)
+
+
 def test_a_component_of_weight_zero_is_never_drawn() -> None:
     mixture = replace(MIXTURE, weights=np.array([0.0, 1.0, 0.0]))
 
+    assert set(nearest_component(mixture.draw(10, Drawing(0.0)))) == {1}
     assert set(nearest_component(mixture.draw(1000, generator()))) == {1}
 
 
 def test_weights_that_add_up_to_almost_one_leave_no_draw_without_a_component() -> None:
-    class GreatestDraw(np.random.Generator):
-        def random(self, *args: Any, **options: Any) -> Any:
-            return np.full_like(super().random(*args, **options), np.nextafter(1.0, 0.0))
-
     tenths = GaussianMixture(np.full(10, 0.1), np.arange(10.0)[:, None], np.zeros((10, 1, 1)))
     assert np.cumsum(tenths.weights)[-1] < 1
 
-    assert set(tenths.draw(5, GreatestDraw(np.random.PCG64(1))).ravel()) == {9.0}
+    assert set(tenths.draw(5, Drawing(np.nextafter(1.0, 0.0))).ravel()) == {9.0}
 
 
 @pytest.mark.parametrize("mixture", [MIXTURE, PROJECTED])

@@ -74,12 +74,15 @@ def test_the_threshold_is_the_kth_largest_score_for_the_largest_k_within_the_rat
     assert threshold_at(rate, calibration) == (float(rows - k) if k else None)
 
 
-@given(st.integers(1, 2000), st.data())
-def test_a_rate_that_is_an_exact_share_uses_all_of_it(rows: int, data: st.DataObject) -> None:
-    k = data.draw(st.integers(1, rows))
-    calibration = np.arange(rows, dtype=np.float64)
+def test_a_rate_that_is_an_exact_share_uses_all_of_it_and_one_just_below_does_not() -> None:
+    for rows in range(1, 200):
+        calibration = np.arange(rows, dtype=np.float64)
+        for k in range(1, rows + 1):
+            share = k / (rows + 1)
+            just_below = float(np.nextafter(share, 0))
 
-    assert threshold_at(k / (rows + 1), calibration) == rows - k
+            assert threshold_at(share, calibration) == rows - k
+            assert threshold_at(just_below, calibration) == (rows - k + 1 if k > 1 else None)
 
 
 def test_too_few_calibration_rows_give_no_threshold() -> None:
