@@ -1,0 +1,86 @@
+"""Liveness, readiness and versions."""
+
+import asyncio
+from pathlib import Path
+
+import onnxruntime
+
+from service import __version__
+from service.bundle.manifest import SCHEMA_VERSION
+from tests.api.clients import SHARED_LOOP, Client, expect_problem, open_client
+from tests.bundles import PLANE, publish_tiny
+
+pytestmark = SHARED_LOOP
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+async def test_a_process_that_runs_is_alive(client: Client) -> None:
+    response = await client.get("/healthz")
+
+    assert (response.status_code, response.json()) == (200, {"status": "alive"})
+
+
+async def test_a_service_is_ready_when_every_version_is(client: Client) -> None:
+    response = await client.get("/readyz")
+
+    assert response.status_code == 200
+    assert response.json() == {"ready": True, "models": 6, "not_ready": []}
+
+
+async def test_a_service_that_loads_is_alive_and_not_ready(tiny_models_dir: Path) -> None:
+    async with open_client(tiny_models_dir, wait=False) as client:
+        alive, ready = await asyncio.gather(client.get("/healthz"), client.get("/readyz"))
+
+    assert alive.status_code == 200
+    assert ready.status_code == 503
+    assert ready.json()["ready"] is False
+    assert {"model": "plane", "version": 1, "state": "loading", "reason": None} in ready.json()[
+        "not_ready"
+    ]
+
+
+async def test_a_refused_version_keeps_a_service_from_being_ready(tmp_path: Path) -> None:
+    publish_tiny(tmp_path, PLANE)
+    (publish_tiny(tmp_path, PLANE).folder / "golden.npz").unlink()
+    async with open_client(tmp_path) as client:
+        response = await client.get("/readyz")
+
+    assert response.status_code == 503
+    assert response.json() == {
+        "ready": False,
+        "models": 1,
+        "not_ready": [
+            {
+                "model": "plane",
+                "version": 2,
+                "state": "refused",
+                "reason": "BundleFileMissing: golden.npz is missing",
+            }
+        ],
+    }
+
+
+async def test_a_service_without_models_is_not_ready(tmp_path: Path) -> None:
+    async with open_client(tmp_path) as client:
+        response = await client.get("/readyz")
+        call = await client.call("encode", inputs=[[1]])
+
+    assert response.status_code == 503
+    assert response.json() == {"ready": False, "models": 0, "not_ready": []}
+    assert expect_problem(call, 404, "model-not-found")["detail"] == "no model is configured"
+
+
+async def test_versions_are_told(client: Client) -> None:
+    response = await client.get("/version")
+
+    assert response.json() == {
+        "service": __version__,
+        "bundle_schema": SCHEMA_VERSION,
+        "onnxruntime": onnxruntime.__version__,
+        "providers": [
+            name
+            for name, full_name in PROVIDERS.items()
+            if full_name in onnxruntime.get_available_providers()
+        ],
+    }
