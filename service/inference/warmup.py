@@ -41,7 +41,8 @@ def measure_batch_costs(
 ) -> BatchCosts:
     """Run a graph with growing batches, until the largest allowed or one that takes 20 ms.
 
-    Doubles as warm-up: onnxruntime plans memory for every size it meets.
+    Doubles as warm-up: onnxruntime plans memory for every size it meets. What the largest
+    batches took is given back.
 
     Args:
         session: The graph.
@@ -56,6 +57,7 @@ def measure_batch_costs(
         if costs[rows] > _LONGEST_RUN_SECONDS:
             break
         rows *= 2
+    session.run_and_release_memory(*(array[:1] for array in inputs))
     return BatchCosts(costs)
 
 

@@ -13,10 +13,15 @@ class CountingSession(Session):
     def __init__(self) -> None:
         super().__init__(LOOKUP, LOOKUP_SIGNATURE)
         self.sizes: list[int] = []
+        self.released_after = 0
 
     def run(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
         self.sizes.append(len(inputs[0]))
         return super().run(*inputs)
+
+    def run_and_release_memory(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
+        self.released_after = len(self.sizes)
+        return super().run_and_release_memory(*inputs)
 
 
 def test_the_most_rows_within_a_cost_are_the_largest_measured_batch_that_fits() -> None:
@@ -59,4 +64,11 @@ def test_rows_are_repeated_to_make_batches() -> None:
     rows = lookup_rows(3)
     measure_batch_costs(RememberingSession(), [rows], max_batch_rows=4)
 
-    assert np.array_equal(seen[-1], rows[[0, 1, 2, 0]])
+    assert np.array_equal(max(seen, key=len), rows[[0, 1, 2, 0]])
+
+
+def test_the_memory_of_the_largest_batches_is_given_back_at_the_end() -> None:
+    session = CountingSession()
+    measure_batch_costs(session, [lookup_rows(3)], max_batch_rows=8)
+
+    assert session.released_after == len(session.sizes) == 12
