@@ -18,6 +18,7 @@ from service.bundle.manifest import (
     AnomalySpec,
     Capability,
     CodeSpec,
+    ColumnSpec,
     DataSpec,
     Manifest,
     Name,
@@ -48,7 +49,9 @@ def bundle_files(
     model: TrainedModel, exported: ExportedModel, assessment: Assessment, report: str
 ) -> dict[str, bytes]:
     """Write every file of a bundle but the manifest, by name."""
-    golden = golden_vectors(exported, model.split.test.rows[:GOLDEN_ROWS])
+    test = model.split.test
+    conditions = None if test.conditions is None else test.conditions[:GOLDEN_ROWS]
+    golden = golden_vectors(exported, test.rows[:GOLDEN_ROWS], conditions)
     return {
         **{signature.file: content for signature, content in exported.graphs.values()},
         CALIBRATION_FILE: _npz(assessment.calibration),
@@ -58,22 +61,26 @@ def bundle_files(
     }
 
 
-def golden_vectors(exported: ExportedModel, rows: FloatArray) -> dict[str, FloatArray]:
+def golden_vectors(
+    exported: ExportedModel, rows: FloatArray, conditions: FloatArray | None = None
+) -> dict[str, FloatArray]:
     """Record what every graph computes now, for every later load to compare with.
 
     Args:
         exported: The graphs.
         rows: A few rows in raw units, (rows, *row shape).
+        conditions: Of them, (rows, 1), for a conditional model, else None.
 
     Returns:
         Inputs and outputs of every graph, by the names that ``golden.npz`` has for them.
     """
     vectors: dict[str, FloatArray] = {}
-    for graph, inputs in exported.graph_inputs(rows).items():
+    for graph, inputs in exported.graph_inputs(rows, conditions).items():
         signature, _ = exported.graphs[graph]
-        vectors[golden_key(graph, signature.inputs[0].name)] = inputs
-        for spec, output in zip(signature.outputs, exported.runner.run(graph, inputs), strict=True):
-            vectors[golden_key(graph, spec.name)] = output
+        outputs = exported.runner.run(graph, *inputs)
+        for specs, arrays in ((signature.inputs, inputs), (signature.outputs, outputs)):
+            for spec, array in zip(specs, arrays, strict=True):
+                vectors[golden_key(graph, spec.name)] = array
     return vectors
 
 
@@ -102,6 +109,7 @@ def build_manifest(
         data=_data_spec(model),
         input=model.dataset.input,
         code=CodeSpec(shape=autoencoder.code_shape, variational=autoencoder.variational),
+        conditions=_condition_columns(model) if recipe.data.conditions else None,
         graphs={name: signature for name, (signature, _) in exported.graphs.items()},
         capabilities=capabilities,
         noise=noise,
@@ -112,6 +120,14 @@ def build_manifest(
         provenance=_provenance(model, exported, assessment),
         files=dict.fromkeys(file_names, "0" * 64),
     )
+
+
+def _condition_columns(model: TrainedModel) -> tuple[ColumnSpec, ...]:
+    """Describe what a client says beside each row: its class, as a number where classes are."""
+    classes = model.dataset.classes
+    numbers = all(name.isdecimal() for name in classes)
+    vocabulary = tuple(int(name) if numbers else name for name in classes)
+    return (ColumnSpec(name="label", type="categorical", vocabulary=vocabulary),)
 
 
 def noise_spec(corruption: CorruptionPart) -> NoiseSpec:

@@ -4,19 +4,19 @@ import numpy as np
 
 from service.bundle.manifest import Name
 from service.inference.scoring import Scores
-from service.inference.session import FloatArray
+from training.splitting import Part
 from training.stages import ExportedModel
 
 
-def calibrate(exported: ExportedModel, score: Name, rows: FloatArray) -> Scores:
+def calibrate(exported: ExportedModel, score: Name, part: Part) -> Scores:
     """Score rows that nothing before has looked at, with the graph that will be served.
 
     Args:
         exported: The graphs, final.
         score: Name of the score.
-        rows: Normal rows in raw units, (n, *row shape).
+        part: Normal rows.
 
     Returns:
         Their scores, ascending, float64, shape (n,).
     """
-    return np.sort(exported.score(score, rows))
+    return np.sort(exported.score(score, part.rows, part.conditions))

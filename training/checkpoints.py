@@ -11,8 +11,10 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import asdict
 from pathlib import Path
+from typing import Self
 
 import keras
 import numpy as np
@@ -37,6 +39,16 @@ class RunFolder:
         """
         self.path = runs_dir / f"{recipe.name}-{recipe.weights_digest()}"
         self._recipe = recipe
+
+    def stage(self, number: int) -> Self:
+        """Return the folder inside this one of a stage that comes before the run itself.
+
+        Args:
+            number: Of the stage, from 1.
+        """
+        folder = copy(self)
+        folder.path = self.path / f"stage-{number}"
+        return folder
 
     def save_best(self, weights: Sequence[keras.Variable]) -> None:
         """Keep the weights of the best epoch so far; before ``save_latest`` of that epoch.

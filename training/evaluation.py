@@ -40,13 +40,13 @@ def assess(model: TrainedModel, exported: ExportedModel) -> Assessment:
     """
     recipe, split = model.recipe, model.split
     density = fit_code_density(
-        exported.encode(split.train.rows),
-        exported.encode(split.validation.rows),
+        exported.encode(split.train.rows, split.train.conditions),
+        exported.encode(split.validation.rows, split.validation.conditions),
         recipe.code_density,
         recipe.seed,
     )
     calibration = {
-        score: calibrate(exported, score, split.calibration.rows) for score in recipe.anomaly.scores
+        score: calibrate(exported, score, split.calibration) for score in recipe.anomaly.scores
     }
     answers = _answer_test_rows(model, exported)
     gates = judge(model, exported, answers)
@@ -61,16 +61,18 @@ def assess(model: TrainedModel, exported: ExportedModel) -> Assessment:
 
 
 def _answer_test_rows(model: TrainedModel, exported: ExportedModel) -> HeldOutAnswers:
-    rows = model.split.test.rows
-    codes = exported.encode(rows)
+    rows, conditions = model.split.test.rows, model.split.test.conditions
+    codes = exported.encode(rows, conditions)
     corrupted = _corrupt(model, rows) if model.recipe.corruption else None
     return HeldOutAnswers(
         abnormal=model.split.abnormal_test_rows(),
         codes=codes,
-        outputs=exported.decode(codes),
-        scores={score: exported.score(score, rows) for score in model.recipe.anomaly.scores},
+        outputs=exported.decode(codes, conditions),
+        scores={
+            score: exported.score(score, rows, conditions) for score in model.recipe.anomaly.scores
+        },
         corrupted=corrupted,
-        denoised=None if corrupted is None else exported.reconstruct(corrupted),
+        denoised=None if corrupted is None else exported.reconstruct(corrupted, conditions),
     )
 
 
@@ -82,9 +84,10 @@ def _corrupt(model: TrainedModel, rows: FloatArray) -> FloatArray:
 
 
 def _validation_metrics(model: TrainedModel, exported: ExportedModel) -> list[Metric]:
-    rows = model.split.validation.rows
+    part = model.split.validation
+    reconstructions = exported.reconstruct(part.rows, part.conditions)
     return reconstruction_metrics(
-        "validation", rows, exported.reconstruct(rows), unit_range=_is_image(model)
+        "validation", part.rows, reconstructions, unit_range=_is_image(model)
     )
 
 

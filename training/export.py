@@ -18,6 +18,7 @@ from training.tensors import Tensor
 OPSET = 18
 IR_VERSION = 8  # the one that came with opset 18: older runtimes refuse later ones unread
 BATCH_AXIS = "batch"
+CONDITIONS = TensorSpec(name="conditions", shape=(1,))
 
 _RANDOM_OPERATORS = {
     *("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike"),
@@ -31,13 +32,14 @@ class GraphFunction:
 
     Attributes:
         name: ``encoder``, ``decoder`` or ``scorer-<score>``.
-        signature: Names and shapes of its one input and its outputs.
-        function: The input, (rows, *row shape), to the outputs in the signature's order.
+        signature: Names and shapes of its inputs and outputs: rows or codes and, of a
+            conditional model, conditions.
+        function: The inputs, each (rows, ...), to the outputs, both in the signature's order.
     """
 
     name: str
     signature: GraphSignature
-    function: Callable[[Tensor], tuple[Tensor, ...]]
+    function: Callable[..., tuple[Tensor, ...]]
 
 
 def graph_functions(
@@ -63,13 +65,14 @@ def graph_functions(
     encodings = (codes, log_variances) if autoencoder.variational else (codes,)
     encoder = GraphFunction(
         ENCODER,
-        _signature(ENCODER, rows, encodings),
-        lambda inputs: autoencoder.encode(scaling.scale(inputs)),
+        _signature(ENCODER, rows, encodings, conditional=autoencoder.encoder_takes_conditions),
+        lambda inputs, conditions=None: autoencoder.encode(scaling.scale(inputs), conditions),
     )
+    outputs = [TensorSpec(name="outputs", shape=rows.shape)]
     decoder = GraphFunction(
         DECODER,
-        _signature(DECODER, codes, [TensorSpec(name="outputs", shape=rows.shape)]),
-        lambda codes: (scaling.unscale(autoencoder.decode(codes)),),
+        _signature(DECODER, codes, outputs, conditional=autoencoder.decoder_takes_conditions),
+        lambda codes, conditions=None: (scaling.unscale(autoencoder.decode(codes, conditions)),),
     )
     scorers = [_scorer_function(autoencoder, scaling, rows, score) for score in scores]
     return [encoder, decoder, *scorers]
@@ -85,13 +88,24 @@ def _scorer_function(
     ]
     return GraphFunction(
         scorer_graph_name(score),
-        _signature(scorer_graph_name(score), rows, outputs),
-        lambda inputs: scorer.score(autoencoder, scaling.scale(inputs)),
+        _signature(
+            scorer_graph_name(score),
+            rows,
+            outputs,
+            conditional=autoencoder.encoder_takes_conditions
+            or autoencoder.decoder_takes_conditions,
+        ),
+        lambda inputs, conditions=None: scorer.score(
+            autoencoder, scaling.scale(inputs), conditions
+        ),
     )
 
 
-def _signature(name: str, source: TensorSpec, outputs: Sequence[TensorSpec]) -> GraphSignature:
-    return GraphSignature(file=f"{name}.onnx", inputs=(source,), outputs=tuple(outputs))
+def _signature(
+    name: str, source: TensorSpec, outputs: Sequence[TensorSpec], *, conditional: bool
+) -> GraphSignature:
+    inputs = (source, CONDITIONS) if conditional else (source,)
+    return GraphSignature(file=f"{name}.onnx", inputs=inputs, outputs=tuple(outputs))
 
 
 def export_graph(graph: GraphFunction) -> bytes:
@@ -120,13 +134,15 @@ def export_graph(graph: GraphFunction) -> bytes:
 
 
 def _convert(graph: GraphFunction) -> onnx.ModelProto:
-    (source,) = graph.signature.inputs
     names = [output.name for output in graph.signature.outputs]
 
-    def named_outputs(rows: Tensor) -> dict[str, Tensor]:
-        return dict(zip(names, graph.function(rows), strict=True))
+    def named_outputs(*inputs: Tensor) -> dict[str, Tensor]:
+        return dict(zip(names, graph.function(*inputs), strict=True))
 
-    spec = [tf.TensorSpec((None, *source.shape), tf.float32, name=source.name)]
+    spec = [
+        tf.TensorSpec((None, *source.shape), tf.float32, name=source.name)
+        for source in graph.signature.inputs
+    ]
     traced = tf.function(named_outputs, input_signature=spec)
     try:
         model, _ = tf2onnx.convert.from_function(traced, input_signature=spec, opset=OPSET)

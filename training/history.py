@@ -41,6 +41,11 @@ def best_epoch(history: Sequence[EpochRecord]) -> EpochRecord:
     return min(history, key=lambda record: record.validation_loss)
 
 
+def published_epoch(history: Sequence[EpochRecord], training: TrainingPart) -> EpochRecord:
+    """Return the epoch whose weights a recipe wants: the best one, or the last."""
+    return history[-1] if training.published_epoch == "last" else best_epoch(history)
+
+
 def is_finished(history: Sequence[EpochRecord], training: TrainingPart) -> bool:
     """Tell whether a run has had all its epochs, or has stopped improving.
 

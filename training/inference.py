@@ -23,15 +23,15 @@ class GraphRunner:
             name: Session(content, signature) for name, (signature, content) in graphs.items()
         }
 
-    def run(self, graph: str, rows: FloatArray) -> tuple[FloatArray, ...]:
+    def run(self, graph: str, *inputs: FloatArray) -> tuple[FloatArray, ...]:
         """Send any number of rows through a graph, some hundred at a time.
 
         Args:
             graph: Its name.
-            rows: Its input, (rows, *row shape).
+            inputs: Its inputs in the signature's order, each (rows, ...).
 
         Returns:
             Its outputs in the signature's order.
         """
         direct = DirectGraph(self.sessions[graph])
-        return run_to_completion(direct.run(rows, ticket=Ticket()))
+        return run_to_completion(direct.run(*inputs, ticket=Ticket()))

@@ -6,7 +6,7 @@ and one builder there.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 Activation = Literal["linear", "relu", "elu", "selu", "gelu", "softplus", "sigmoid", "tanh"]
 Initializer = Literal["glorot-uniform", "glorot-normal", "he-normal", "lecun-normal"]
@@ -27,6 +27,19 @@ class DenseSpec(RecipePart):
     units: PositiveInt
     activation: Activation = "linear"
     initializer: Initializer = "glorot-uniform"
+
+
+class TiedDenseSpec(RecipePart):
+    """A dense layer whose kernel is the transpose of one in the encoder, with a bias of its own.
+
+    Attributes:
+        encoder_layer: Position in ``model.encoder`` of the dense layer, from 0. This layer has as
+            many units as that one has inputs.
+    """
+
+    layer: Literal["tied-dense"]
+    encoder_layer: NonNegativeInt
+    activation: Activation = "linear"
 
 
 class FlattenSpec(RecipePart):
@@ -104,8 +117,34 @@ class UpsampleSpec(RecipePart):
     size: PositiveInt = 2
 
 
+class LstmSpec(RecipePart):
+    """A recurrent layer over the steps of a series.
+
+    Attributes:
+        sequences: Give the state after every step, rather than the last one alone.
+    """
+
+    layer: Literal["lstm"]
+    units: PositiveInt
+    sequences: bool = False
+
+
+class RepeatSpec(RecipePart):
+    """One vector at every step of a series, for a recurrent decoder to unfold."""
+
+    layer: Literal["repeat"]
+    steps: PositiveInt
+
+
+class ConditionSpec(RecipePart):
+    """The row's condition joins here: one-hot, as further features, or channels of an image."""
+
+    layer: Literal["condition"]
+
+
 LayerSpec = Annotated[
     DenseSpec
+    | TiedDenseSpec
     | FlattenSpec
     | ReshapeSpec
     | ActivationSpec
@@ -114,7 +153,10 @@ LayerSpec = Annotated[
     | ConvolutionSpec
     | TransposedConvolutionSpec
     | MaxPoolSpec
-    | UpsampleSpec,
+    | UpsampleSpec
+    | LstmSpec
+    | RepeatSpec
+    | ConditionSpec,
     Field(discriminator="layer"),
 ]
 LayerSpecs = Annotated[tuple[LayerSpec, ...], Field(min_length=1)]

@@ -18,13 +18,13 @@ def relative_deviation(found: FloatArray, expected: FloatArray) -> float:
     return float(np.max(np.abs(found - expected)) / max(1.0, float(np.max(np.abs(expected)))))
 
 
-def check_parity(graph: GraphFunction, session: Session, rows: FloatArray) -> float:
+def check_parity(graph: GraphFunction, session: Session, *inputs: FloatArray) -> float:
     """Run a graph in Keras and in onnxruntime, on one row and on several.
 
     Args:
         graph: The Keras function.
         session: The exported graph.
-        rows: At least 7 real inputs of the graph, (rows, *row shape).
+        inputs: At least 7 real rows of each input of the graph, each (rows, ...).
 
     Returns:
         The largest deviation relative to ``max(1, max |Keras|)``.
@@ -34,9 +34,9 @@ def check_parity(graph: GraphFunction, session: Session, rows: FloatArray) -> fl
     """
     worst = 0.0
     for size in BATCH_SIZES:
-        batch = np.ascontiguousarray(rows[:size])
-        expected = [to_numpy(output) for output in graph.function(batch)]
-        found = session.run(batch)
+        batch = [np.ascontiguousarray(array[:size]) for array in inputs]
+        expected = [to_numpy(output) for output in graph.function(*batch)]
+        found = session.run(*batch)
         for spec, ours, theirs in zip(graph.signature.outputs, found, expected, strict=True):
             place = f"{graph.signature.file}: {spec.name} of {size} rows"
             if ours.shape != theirs.shape:

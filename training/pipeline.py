@@ -21,8 +21,9 @@ from training.evaluation import assess
 from training.export import export_graph, graph_functions
 from training.fitting import Progress, Trainer, fit
 from training.gates import waive
-from training.history import best_epoch
+from training.history import published_epoch
 from training.inference import GraphRunner
+from training.layerwise import fit_layerwise
 from training.parity import check_parity
 from training.preprocessing import fit_scaling
 from training.recipe import Recipe
@@ -97,27 +98,30 @@ def train_model(
         TrainingDiverged: The objective is not finite.
         RunCorrupted: The run's folder holds something else.
     """
-    dataset = load_dataset(recipe.data.dataset)
+    dataset = load_dataset(recipe.data.dataset, recipe.seed)
     split = split_dataset(dataset, recipe.data, recipe.seed)
     scaling = fit_scaling(recipe.data.scaling, split.validation.rows)
-    autoencoder = build_autoencoder(recipe, dataset.input.shape)
-    normal_test_rows = split.test.rows[~split.abnormal_test_rows()]
+    categories = len(dataset.classes) if recipe.data.conditions else 0
+    autoencoder = build_autoencoder(recipe, dataset.input.shape, categories)
     train, validation, test = (
-        to_numpy(scaling.scale(rows))
-        for rows in (split.train.rows, split.validation.rows, normal_test_rows)
+        to_numpy(scaling.scale(part.rows))
+        for part in (split.train, split.validation, split.normal_test())
     )
-    trainer = Trainer(autoencoder, recipe, train, validation)
+    run = RunFolder(runs_dir, recipe)
     with progress as listener:
-        history = fit(trainer, recipe.training, RunFolder(runs_dir, recipe), listener)
-    test_objective = sum(trainer.evaluate(test, Stream.TEST_NOISE).values())
+        later = fit_layerwise(autoencoder, recipe, (train, validation), run, listener)
+        conditions = (split.train.conditions, split.validation.conditions)
+        trainer = Trainer(autoencoder, recipe, train, validation, conditions)
+        history = fit(trainer, recipe.training, run, later)
+    test_terms = trainer.evaluate(test, Stream.TEST_NOISE, split.normal_test().conditions)
     metrics = [
         Metric(
             name="objective",
-            value=best_epoch(history).validation_loss,
+            value=published_epoch(history, recipe.training).validation_loss,
             split="validation",
             rows=len(validation),
         ),
-        Metric(name="objective", value=test_objective, split="test", rows=len(test)),
+        Metric(name="objective", value=sum(test_terms.values()), split="test", rows=len(test)),
     ]
     return TrainedModel(recipe, dataset, split, scaling, autoencoder, history, metrics)
 
@@ -138,9 +142,10 @@ def export_model(model: TrainedModel) -> ExportedModel:
     )
     graphs = {graph.name: (graph.signature, export_graph(graph)) for graph in functions}
     exported = ExportedModel(graphs, GraphRunner(graphs), parity_error=0.0)
-    inputs = exported.graph_inputs(model.split.validation.rows)
+    validation = model.split.validation
+    inputs = exported.graph_inputs(validation.rows, validation.conditions)
     deviations = [
-        check_parity(graph, exported.runner.sessions[graph.name], inputs[graph.name])
+        check_parity(graph, exported.runner.sessions[graph.name], *inputs[graph.name])
         for graph in functions
     ]
     return replace(exported, parity_error=max(deviations))

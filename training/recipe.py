@@ -6,7 +6,7 @@ it, and whatever it says is checked before any data is read.
 
 import hashlib
 import json
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
@@ -18,10 +18,21 @@ from pydantic import (
 )
 
 from service.bundle.manifest import Name, Rate
-from training.layer_specs import Fraction, LayerSpecs, RecipePart
+from training.layer_specs import DenseSpec, Fraction, LayerSpecs, RecipePart, TiedDenseSpec
+from training.objective_specs import ObjectivePart, ReconstructionLoss
 
-DatasetName = Literal["digits", "mnist", "fashion-mnist", "ecg5000"]
+DatasetName = Literal["digits", "mnist", "fashion-mnist", "ecg5000", "sine", "plane"]
 MetricSplit = Literal["validation", "test"]
+
+
+_DECISIVE_PARTS = {"seed", "data", "model", "corruption", "objective", "training", "layerwise"}
+# A recipe that does not use one of these has the digest that it had before there was such a field.
+_ABSENT_BY_DEFAULT = (
+    *("data.train_rows", "data.conditions", "training.published_epoch", "layerwise"),
+    "corruption.clean_share",
+    *("objective.kl_warmup_epochs", "objective.free_nats_per_unit", "objective.penalties"),
+)
+_ABSENT: tuple[JsonValue, ...] = (None, [], "best")
 
 
 class DataPart(RecipePart):
@@ -34,6 +45,8 @@ class DataPart(RecipePart):
         calibration_rows: Normal rows, used once, after everything else is fixed.
         test_rows: Rows set aside by seed; left out where the data set has a test set of its own.
         normal_classes: Classes to learn from. Rows of any other class are only ever test rows.
+        train_rows: How many rows to learn from, drawn by seed; all that are left by default.
+        conditions: What a conditional model is told beside each row: ``class``, its class.
         scaling: ``none`` for values that are in [0, 1] already; ``standardize`` to zero mean and
             unit variance, ``unit-range`` to [0, 1], both with one constant per channel or column.
     """
@@ -44,6 +57,8 @@ class DataPart(RecipePart):
     calibration_rows: PositiveInt
     test_rows: PositiveInt | None = None
     normal_classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    train_rows: PositiveInt | None = None
+    conditions: Literal["class"] | None = None
     scaling: Literal["none", "standardize", "unit-range"] = "none"
 
 
@@ -72,47 +87,41 @@ class VariationalModel(RecipePart):
 ModelPart = Annotated[PlainModel | VariationalModel, Field(discriminator="family")]
 
 
-class GaussianCorruption(RecipePart):
+class _Corruption(RecipePart):
+    """What all corruptions can be told.
+
+    Attributes:
+        in_validation: Validation rows are corrupted too, so that early stopping judges denoising
+            rather than copying.
+        clean_share: Share of training rows left as they are, so that rows without corruption are
+            not strange to the network either; none by default.
+    """
+
+    in_validation: bool = True
+    clean_share: Fraction | None = None
+
+
+class GaussianCorruption(_Corruption):
     """Independent normal noise on every scaled value.
 
     Attributes:
         standard_deviation: In scaled units.
         clip: Range that noisy values are cut to, or none.
-        in_validation: Noise is put on validation rows too, so that early stopping judges
-            denoising rather than copying.
     """
 
     kind: Literal["gaussian"]
     standard_deviation: PositiveFloat
     clip: tuple[float, float] | None = None
-    in_validation: bool = True
 
 
-class DropoutCorruption(RecipePart):
+class DropoutCorruption(_Corruption):
     """Every value is set to 0 with probability ``rate``; the others stay as they are."""
 
     kind: Literal["dropout"]
     rate: Fraction
-    in_validation: bool = True
 
 
 CorruptionPart = Annotated[GaussianCorruption | DropoutCorruption, Field(discriminator="kind")]
-
-
-class ObjectivePart(RecipePart):
-    """What training minimises, per row.
-
-    Attributes:
-        reconstruction: Loss between clean and reconstructed values, both scaled, as a mean over
-            the values of a row.
-        reconstruction_weight: Factor on it; the number of values turns the mean into a sum.
-        kl_weight: Factor on the divergence of a variational code from N(0, I), summed over the
-            code's dimensions.
-    """
-
-    reconstruction: Literal["binary-cross-entropy", "mean-squared-error", "mean-absolute-error"]
-    reconstruction_weight: PositiveFloat = 1.0
-    kl_weight: PositiveFloat | None = None
 
 
 class Sgd(RecipePart):
@@ -164,13 +173,49 @@ class EarlyStopping(RecipePart):
 
 
 class TrainingPart(RecipePart):
-    """How the objective is minimised. The best epoch by validation loss is the one published."""
+    """How the objective is minimised.
+
+    Attributes:
+        published_epoch: ``best`` by validation loss; or the ``last``, which is for showing what
+            memorisation looks like.
+    """
 
     epochs: PositiveInt
     batch_rows: PositiveInt
     optimizer: OptimizerPart
     schedule: CosineSchedule | None = None
     early_stopping: EarlyStopping | None = None
+    published_epoch: Literal["best", "last"] = "best"
+
+    @model_validator(mode="after")
+    def _schedule_fits_into_the_epochs(self) -> Self:
+        if self.schedule is not None and self.schedule.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"{self.schedule.warmup_epochs} warm-up epochs leave none of {self.epochs}"
+            )
+        return self
+
+
+class LayerwiseStage(RecipePart):
+    """Some layers of the model, fitted alone before the whole is.
+
+    Its encoder layers follow those of the stage before, its decoder layers come before them: a
+    stage turns the codes of the one before into codes of its own and back. Earlier stages stay
+    as they are, and nothing is corrupted.
+
+    Attributes:
+        encoder_layers: How many further layers of ``model.encoder``.
+        decoder_layers: How many further layers of ``model.decoder``, counted from its end.
+        reconstruction: Loss between what the stage is given and what it gives back.
+        training: How it is minimised.
+
+    Source: Bengio et al., Greedy layer-wise training of deep networks, NIPS 2006.
+    """
+
+    encoder_layers: PositiveInt
+    decoder_layers: PositiveInt
+    reconstruction: ReconstructionLoss
+    training: TrainingPart
 
 
 class AnomalyPart(RecipePart):
@@ -209,6 +254,7 @@ class Recipe(RecipePart):
         name: The bundle's name.
         description: One sentence for whoever chooses between bundles.
         seed: Everything random follows from it.
+        layerwise: Stages that come before training the whole; none by default.
     """
 
     name: Name
@@ -219,6 +265,7 @@ class Recipe(RecipePart):
     corruption: CorruptionPart | None = None
     objective: ObjectivePart
     training: TrainingPart
+    layerwise: tuple[LayerwiseStage, ...] = ()
     anomaly: AnomalyPart = AnomalyPart()
     code_density: CodeDensityPart = CodeDensityPart()
     published: tuple[PublishedFigure, ...] = ()
@@ -230,13 +277,57 @@ class Recipe(RecipePart):
         return self
 
     @model_validator(mode="after")
-    def _schedule_fits_into_the_epochs(self) -> Self:
-        schedule = self.training.schedule
-        if schedule is not None and schedule.warmup_epochs >= self.training.epochs:
+    def _conditions_join_somewhere(self) -> Self:
+        layers = (*self.model.encoder, *self.model.decoder)
+        joined = any(spec.layer == "condition" for spec in layers)
+        if joined != (self.data.conditions is not None):
+            raise ValueError("data.conditions and condition layers in the model need each other")
+        return self
+
+    @model_validator(mode="after")
+    def _tied_layers_name_dense_ones(self) -> Self:
+        if any(isinstance(spec, TiedDenseSpec) for spec in self.model.encoder):
+            raise ValueError("model.encoder: only a decoder can be tied to the encoder")
+        for position, spec in enumerate(self.model.decoder):
+            if isinstance(spec, TiedDenseSpec):
+                named = self.model.encoder[spec.encoder_layer : spec.encoder_layer + 1]
+                if not (named and isinstance(named[0], DenseSpec)):
+                    raise ValueError(
+                        f"model.decoder[{position}]: model.encoder[{spec.encoder_layer}] is no"
+                        " dense layer to be tied to"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _sparse_codes_are_activations(self) -> Self:
+        sparse = any(penalty.kind == "kl-sparsity" for penalty in self.objective.penalties)
+        last = self.model.encoder[-1]
+        activation = getattr(last, "activation", None)
+        if sparse and (self.model.family != "plain" or activation != "sigmoid"):
             raise ValueError(
-                f"{schedule.warmup_epochs} warm-up epochs leave none of {self.training.epochs}"
+                "a kl-sparsity penalty needs a plain model whose codes come from a sigmoid"
             )
         return self
+
+    @model_validator(mode="after")
+    def _stages_use_every_layer_once(self) -> Self:
+        if not self.layerwise:
+            return self
+        if self.model.family != "plain" or self.data.conditions:
+            raise ValueError("layerwise stages are for plain models without conditions")
+        encoder = sum(stage.encoder_layers for stage in self.layerwise)
+        decoder = sum(stage.decoder_layers for stage in self.layerwise)
+        if (encoder, decoder) != (len(self.model.encoder), len(self.model.decoder)):
+            raise ValueError(
+                f"layerwise: {encoder} encoder and {decoder} decoder layers in stages, the model"
+                f" has {len(self.model.encoder)} and {len(self.model.decoder)}"
+            )
+        return self
+
+    @property
+    def most_epochs(self) -> int:
+        """How many epochs there will be, stages included, unless one of them stops early."""
+        return self.training.epochs + sum(stage.training.epochs for stage in self.layerwise)
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the whole recipe, defaults included, as it is kept in the manifest."""
@@ -249,7 +340,12 @@ class Recipe(RecipePart):
             12 hexadecimal digits. Description, scores, code density and published figures do not
             change it, so a finished run can be exported again under other ones.
         """
-        decisive = self.model_dump(
-            mode="json", include={"seed", "data", "model", "corruption", "objective", "training"}
-        )
+        decisive: dict[str, Any] = self.model_dump(mode="json", include=_DECISIVE_PARTS)
+        for path in _ABSENT_BY_DEFAULT:
+            *parents, field = path.split(".")
+            part = decisive
+            for parent in parents:
+                part = part[parent] or {}
+            if part.get(field) in _ABSENT:
+                part.pop(field, None)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12]

@@ -12,8 +12,8 @@ from training.architectures.autoencoder import Autoencoder
 from training.errors import RecipeError
 from training.tensors import Tensor, ops
 
-# Scaled rows to (scores, feature scores): shapes (rows,) and (rows, *row shape).
-ScoreFunction = Callable[[Autoencoder, Tensor], tuple[Tensor, Tensor]]
+# Scaled rows and conditions to (scores, feature scores): shapes (rows,) and (rows, *row shape).
+ScoreFunction = Callable[[Autoencoder, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,20 @@ class Scorer:
     score: ScoreFunction
 
 
-def reconstruction_error(autoencoder: Autoencoder, rows: Tensor) -> tuple[Tensor, Tensor]:
+def reconstruction_error(
+    autoencoder: Autoencoder, rows: Tensor, conditions: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Score rows by how badly they are reconstructed.
 
     Args:
         autoencoder: The model; a variational one reconstructs its posterior means.
         rows: Scaled rows, (rows, *row shape).
+        conditions: Shape (rows, 1) for a conditional model, else None.
 
     Returns:
         Mean squared errors, (rows,), and the squared error of every value, (rows, *row shape).
     """
-    squared_errors = ops.square(autoencoder.reconstruct(rows) - rows)
+    squared_errors = ops.square(autoencoder.reconstruct(rows, conditions) - rows)
     value_axes = tuple(range(1, len(rows.shape)))
     return ops.mean(squared_errors, axis=value_axes), squared_errors
 

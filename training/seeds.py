@@ -20,6 +20,7 @@ class Stream(IntEnum):
     TEST_NOISE = 5
     CODE_DENSITY = 6
     ILLUSTRATION = 7
+    DATA = 8
 
 
 def generator(seed: int, stream: Stream, *indices: int) -> np.random.Generator:

@@ -28,11 +28,13 @@ class Part:
         indices: Which rows of the data set, (rows,).
         rows: Raw units, (rows, *row shape).
         labels: Class of each row, (rows,).
+        conditions: What a conditional model is told beside each row, (rows, 1); None for others.
     """
 
     indices: IntegerArray
     rows: FloatArray
     labels: IntegerArray
+    conditions: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -40,7 +42,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Split:
-    """The four parts; every row of the data set is in exactly one.
+    """The four parts; no row is in two, and none left out unless the recipe limits training rows.
 
     Attributes:
         train: Normal rows.
@@ -64,6 +66,12 @@ class Split:
             "calibration": self.calibration,
             "test": self.test,
         }
+
+    def normal_test(self) -> Part:
+        """Return the test rows of normal classes alone."""
+        normal, test = ~self.abnormal_test_rows(), self.test
+        conditions = None if test.conditions is None else test.conditions[normal]
+        return Part(test.indices[normal], test.rows[normal], test.labels[normal], conditions)
 
     def abnormal_test_rows(self) -> NDArray[np.bool_]:
         """Tell which test rows are of a class that is not normal, (rows,)."""
@@ -105,8 +113,10 @@ def split_dataset(dataset: Dataset, data: DataPart, seed: int) -> Split:
     else:
         validation, pool = _draw(pool, data.validation_rows, random)
     calibration, train = _draw(pool, data.calibration_rows, random)
+    if data.train_rows is not None:
+        train, _ = _draw(train, min(data.train_rows, len(train)), random)
     test = np.union1d(test, np.flatnonzero(own_test | ~normal))
-    parts = (_part(dataset, indices) for indices in (train, validation, calibration, test))
+    parts = (_part(dataset, data, indices) for indices in (train, validation, calibration, test))
     return Split(*parts, normal_labels=normal_labels)
 
 
@@ -129,5 +139,7 @@ def _draw(
     return pool[chosen], pool[~chosen]
 
 
-def _part(dataset: Dataset, indices: IntegerArray) -> Part:
-    return Part(indices, dataset.rows[indices], dataset.labels[indices])
+def _part(dataset: Dataset, data: DataPart, indices: IntegerArray) -> Part:
+    labels = dataset.labels[indices]
+    conditions = labels[:, np.newaxis].astype(np.float32) if data.conditions else None
+    return Part(indices, dataset.rows[indices], labels, conditions)

@@ -57,26 +57,50 @@ class ExportedModel:
     runner: GraphRunner
     parity_error: float
 
-    def encode(self, rows: FloatArray) -> FloatArray:
-        """Return the codes of raw rows, (rows, *code shape)."""
-        return self.runner.run(ENCODER, rows)[0]
+    def encode(self, rows: FloatArray, conditions: FloatArray | None = None) -> FloatArray:
+        """Return the codes of raw rows, (rows, *code shape).
 
-    def decode(self, codes: FloatArray) -> FloatArray:
+        Args:
+            rows: Shape (rows, *row shape).
+            conditions: Shape (rows, 1) for a conditional model, else None; in all calls alike.
+        """
+        return self.run(ENCODER, rows, conditions)[0]
+
+    def decode(self, codes: FloatArray, conditions: FloatArray | None = None) -> FloatArray:
         """Return the raw rows of codes, (rows, *row shape)."""
-        return self.runner.run(DECODER, codes)[0]
+        return self.run(DECODER, codes, conditions)[0]
 
-    def reconstruct(self, rows: FloatArray) -> FloatArray:
+    def reconstruct(self, rows: FloatArray, conditions: FloatArray | None = None) -> FloatArray:
         """Encode and decode raw rows as the service does."""
-        return self.decode(self.encode(rows))
+        return self.decode(self.encode(rows, conditions), conditions)
 
-    def score(self, score: Name, rows: FloatArray) -> Scores:
+    def score(self, score: Name, rows: FloatArray, conditions: FloatArray | None = None) -> Scores:
         """Score raw rows, (rows,)."""
-        return self.runner.run(scorer_graph_name(score), rows)[0].astype(np.float64)
+        return self.run(scorer_graph_name(score), rows, conditions)[0].astype(np.float64)
 
-    def graph_inputs(self, rows: FloatArray) -> dict[str, FloatArray]:
+    def run(
+        self, graph: str, rows: FloatArray, conditions: FloatArray | None
+    ) -> tuple[FloatArray, ...]:
+        """Run a graph, with conditions where it takes them, and return all its outputs."""
+        return self.runner.run(graph, *self._inputs(graph, rows, conditions))
+
+    def graph_inputs(
+        self, rows: FloatArray, conditions: FloatArray | None = None
+    ) -> dict[str, tuple[FloatArray, ...]]:
         """Return real inputs for every graph: codes for the decoder, the rows for the others."""
-        codes = self.encode(rows)
-        return {name: codes if name == DECODER else rows for name in self.graphs}
+        codes = self.encode(rows, conditions)
+        return {
+            name: self._inputs(name, codes if name == DECODER else rows, conditions)
+            for name in self.graphs
+        }
+
+    def _inputs(
+        self, graph: str, rows: FloatArray, conditions: FloatArray | None
+    ) -> tuple[FloatArray, ...]:
+        signature, _ = self.graphs[graph]
+        if len(signature.inputs) == 1 or conditions is None:
+            return (rows,)
+        return rows, conditions
 
 
 @dataclass(frozen=True)

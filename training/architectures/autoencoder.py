@@ -6,10 +6,10 @@ from typing import final
 
 import keras
 
-from training.architectures.layers import corruption_layer
+from training.architectures.layers import CleanShare, corruption_layer
 from training.recipe import CorruptionPart
 from training.seeds import Stream, derived_seed
-from training.tensors import Tensor
+from training.tensors import Tensor, ops
 
 
 class Autoencoder(ABC):
@@ -33,13 +33,18 @@ class Autoencoder(ABC):
         self.decoder = decoder
         self._corruption = corruption_layer(corruption) if corruption else None
         self._corrupts_validation = corruption is not None and corruption.in_validation
+        share = corruption.clean_share if corruption else None
+        self._clean_share = CleanShare(share, name="clean-share") if share else None
 
     @abstractmethod
-    def encode(self, rows: Tensor, *, training: bool = False) -> tuple[Tensor, ...]:
+    def encode(
+        self, rows: Tensor, conditions: Tensor | None = None, *, training: bool = False
+    ) -> tuple[Tensor, ...]:
         """Encode scaled rows.
 
         Args:
             rows: Shape (rows, *row shape).
+            conditions: Shape (rows, 1) for a conditional model, else None.
             training: Run layers as in training: batch statistics, dropout.
 
         Returns:
@@ -51,27 +56,56 @@ class Autoencoder(ABC):
         """Return the codes that the decoder sees while the objective is computed."""
 
     @abstractmethod
+    def unit_divergences(self, encoding: tuple[Tensor, ...]) -> Tensor | None:
+        """Return the KL divergence of each unit's code from the prior, (rows, units), or None.
+
+        Only where there is a prior; in nats.
+        """
+
     def divergence(self, encoding: tuple[Tensor, ...]) -> Tensor | None:
-        """Return the KL divergence of each encoding from the prior, (rows,), where there is one."""
+        """Return ``unit_divergences`` summed over units, (rows,), or None without a prior."""
+        per_unit = self.unit_divergences(encoding)
+        return None if per_unit is None else ops.sum(per_unit, axis=-1)
 
-    def decode(self, codes: Tensor, *, training: bool = False) -> Tensor:
-        """Decode codes, (rows, *code shape), to scaled rows."""
-        return self.decoder(codes, training=training)
+    def decode(
+        self, codes: Tensor, conditions: Tensor | None = None, *, training: bool = False
+    ) -> Tensor:
+        """Decode codes, (rows, *code shape), to scaled rows; conditions as ``encode``."""
+        return call_stack(self.decoder, codes, conditions, training=training)
 
-    def reconstruct(self, rows: Tensor) -> Tensor:
+    def reconstruct(self, rows: Tensor, conditions: Tensor | None = None) -> Tensor:
         """Encode and decode scaled rows as the service will: no noise, no draw."""
-        return self.decode(self.encode(rows)[0])
+        return self.decode(self.encode(rows, conditions)[0], conditions)
 
-    def corrupt(self, rows: Tensor, *, validating: bool = False) -> Tensor:
-        """Spoil scaled rows as the recipe says; without a corruption they come back as they are."""
+    def corrupt(self, rows: Tensor, *, training: bool = False, validating: bool = False) -> Tensor:
+        """Spoil scaled rows as the recipe says; without a corruption they come back as they are.
+
+        Args:
+            rows: Shape (rows, *row shape).
+            training: Leave the recipe's share of rows clean.
+            validating: Corrupt only where the recipe wants validation rows corrupted.
+        """
         if self._corruption is None or (validating and not self._corrupts_validation):
             return rows
-        return self._corruption(rows)
+        corrupted = self._corruption(rows)
+        if training and self._clean_share is not None:
+            return self._clean_share(rows, corrupted)
+        return corrupted
 
     @property
     def code_shape(self) -> tuple[int, ...]:
         """Shape of one code, without the batch axis."""
-        return tuple(self.decoder.input_shape[1:])
+        return tuple(self.decoder.inputs[0].shape[1:])
+
+    @property
+    def encoder_takes_conditions(self) -> bool:
+        """Whether a row's code depends on its condition."""
+        return len(self.encoder.inputs) > 1
+
+    @property
+    def decoder_takes_conditions(self) -> bool:
+        """Whether a code's row depends on its condition."""
+        return len(self.decoder.inputs) > 1
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
@@ -100,7 +134,8 @@ class Autoencoder(ABC):
         return [state for state in found if state is not None]
 
     def _random_layers(self) -> Sequence[keras.layers.Layer]:
-        return [self._corruption] if self._corruption is not None else []
+        layers = (self._corruption, self._clean_share)
+        return [layer for layer in layers if layer is not None]
 
 
 @final
@@ -113,14 +148,31 @@ class PlainAutoencoder(Autoencoder):
 
     variational = False
 
-    def encode(self, rows: Tensor, *, training: bool = False) -> tuple[Tensor, ...]:
+    def encode(
+        self, rows: Tensor, conditions: Tensor | None = None, *, training: bool = False
+    ) -> tuple[Tensor, ...]:
         """Encode scaled rows: the codes alone; see ``Autoencoder.encode``."""
-        return (self.encoder(rows, training=training),)
+        return (call_stack(self.encoder, rows, conditions, training=training),)
 
     def training_codes(self, encoding: tuple[Tensor, ...]) -> Tensor:
         """Return the codes: the decoder is trained on what it will be served."""
         return encoding[0]
 
-    def divergence(self, encoding: tuple[Tensor, ...]) -> None:
+    def unit_divergences(self, encoding: tuple[Tensor, ...]) -> None:
         """Return nothing: a plain autoencoder has no prior."""
         del encoding
+
+
+def call_stack(
+    stack: keras.Model, rows: Tensor, conditions: Tensor | None, *, training: bool
+) -> Tensor:
+    """Run an encoder or decoder, with conditions where it takes them.
+
+    Args:
+        stack: The model.
+        rows: Its first input.
+        conditions: Shape (rows, 1), or None.
+        training: Run layers as in training.
+    """
+    inputs = [rows, conditions] if len(stack.inputs) > 1 else rows
+    return stack(inputs, training=training)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import keras
 
-# Importing the two registers their layers with ``build_layer``.
-from training.architectures import convolutional, dense  # noqa: F401  # for their effect
+# Importing the three registers their layers with ``build_layer``.
+from training.architectures import convolutional, dense, recurrent  # noqa: F401  # for their effect
 from training.architectures.autoencoder import Autoencoder, PlainAutoencoder
 from training.architectures.stack import build_stack
 from training.architectures.variational import VariationalAutoencoder, with_posterior_heads
@@ -15,12 +15,13 @@ from training.recipe import Recipe, VariationalModel
 from training.seeds import Stream, derived_seed
 
 
-def build_autoencoder(recipe: Recipe, row_shape: Sequence[int]) -> Autoencoder:
+def build_autoencoder(recipe: Recipe, row_shape: Sequence[int], categories: int = 0) -> Autoencoder:
     """Build the recipe's autoencoder; its weights follow from the recipe's seed alone.
 
     Args:
         recipe: The run's configuration.
         row_shape: Shape of one scaled row, without the batch axis.
+        categories: How many values the condition of a row can have, for a conditional model.
 
     Returns:
         The autoencoder of the recipe's family.
@@ -30,7 +31,7 @@ def build_autoencoder(recipe: Recipe, row_shape: Sequence[int]) -> Autoencoder:
     """
     keras.utils.set_random_seed(derived_seed(recipe.seed, Stream.WEIGHTS))
     built: dict[str, keras.layers.Layer] = {}
-    encoder = build_stack(recipe.model.encoder, row_shape, "encoder", built)
+    encoder = build_stack(recipe.model.encoder, row_shape, "encoder", built, categories)
     family: type[PlainAutoencoder | VariationalAutoencoder] = PlainAutoencoder
     if isinstance(recipe.model, VariationalModel):
         family = VariationalAutoencoder
@@ -38,7 +39,7 @@ def build_autoencoder(recipe: Recipe, row_shape: Sequence[int]) -> Autoencoder:
         code_shape: tuple[int, ...] = (recipe.model.code_units,)
     else:
         code_shape = tuple(encoder.output_shape[1:])
-    decoder = build_stack(recipe.model.decoder, code_shape, "decoder", built)
+    decoder = build_stack(recipe.model.decoder, code_shape, "decoder", built, categories)
     outputs = tuple(decoder.output_shape[1:])
     if outputs != tuple(row_shape):
         hint = " (end with a reshape layer)" if math.prod(outputs) == math.prod(row_shape) else ""

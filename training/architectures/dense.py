@@ -1,15 +1,20 @@
 """Builders of the layers that know no neighbourhood: dense, shape, activation, normalization."""
 
+from typing import cast
+
 import keras
 
-from training.architectures.stack import LayerContext, build_layer
+from training.architectures.layers import ConditionJoin, TiedDense
+from training.architectures.stack import LayerContext, build_layer, layer_name
 from training.layer_specs import (
     ActivationSpec,
     BatchNormalizationSpec,
+    ConditionSpec,
     DenseSpec,
     DropoutSpec,
     FlattenSpec,
     ReshapeSpec,
+    TiedDenseSpec,
 )
 
 
@@ -21,6 +26,17 @@ def _(spec: DenseSpec, context: LayerContext) -> keras.layers.Layer:
         kernel_initializer=initializer(spec.initializer),
         name=context.name,
     )
+
+
+@build_layer.register
+def _(spec: TiedDenseSpec, context: LayerContext) -> keras.layers.Layer:
+    tied_to = context.built[layer_name("encoder", spec.encoder_layer, "dense")]
+    return TiedDense(cast(keras.layers.Dense, tied_to), spec.activation, name=context.name)
+
+
+@build_layer.register
+def _(spec: ConditionSpec, context: LayerContext) -> keras.layers.Layer:  # noqa: ARG001  # no options
+    return ConditionJoin(context.categories, name=context.name)
 
 
 @build_layer.register

@@ -7,7 +7,7 @@ from functools import singledispatch
 import keras
 
 from training.errors import RecipeError
-from training.layer_specs import LayerSpec, RecipePart
+from training.layer_specs import ConditionSpec, LayerSpec, RecipePart
 from training.tensors import Tensor
 
 
@@ -18,10 +18,12 @@ class LayerContext:
     Attributes:
         name: Unique and stable: checkpoints know weights by it.
         built: Layers that exist already, by name, for a layer that shares another's weights.
+        categories: How many values the condition of a row can have; 0 without conditions.
     """
 
     name: str
     built: dict[str, keras.layers.Layer]
+    categories: int = 0
 
 
 @singledispatch
@@ -40,32 +42,43 @@ def build_stack(
     row_shape: Sequence[int],
     stack_name: str,
     built: dict[str, keras.layers.Layer],
+    categories: int = 0,
 ) -> keras.Model:
     """Chain the layers of a recipe into a model.
 
     Args:
         specs: The layers, in order.
         row_shape: Shape of one input row, without the batch axis.
-        stack_name: ``encoder`` or ``decoder``; layers are named ``<stack>-<position>-<kind>``.
+        stack_name: ``encoder`` or ``decoder``; layers are named by ``layer_name``.
         built: Layers of earlier stacks, by name; the new ones are added.
+        categories: How many values the condition of a row can have; 0 without conditions.
 
     Returns:
-        The model, (rows, *row_shape) in.
+        The model, (rows, *row_shape) in; where a layer takes the condition, that is a second
+        input, (rows, 1).
 
     Raises:
         RecipeError: A layer does not take the shape that the one before it gives.
     """
     inputs = keras.Input(tuple(row_shape), name=f"{stack_name}-inputs")
+    conditions = keras.Input((1,), name=f"{stack_name}-conditions")
+    conditional = any(isinstance(spec, ConditionSpec) for spec in specs)
     tensor: Tensor = inputs
     for position, spec in enumerate(specs):
-        name = f"{stack_name}-{position}-{spec.layer}"
-        layer = build_layer(spec, LayerContext(name, built))
+        name = layer_name(stack_name, position, spec.layer)
+        layer = build_layer(spec, LayerContext(name, built, categories))
+        taken = (tensor, conditions) if isinstance(spec, ConditionSpec) else (tensor,)
         try:
-            tensor = layer(tensor)
+            tensor = layer(*taken)
         except ValueError as error:
             raise RecipeError(
                 f"model.{stack_name}[{position}]: a {spec.layer} layer does not fit on rows of"
                 f" shape {tuple(tensor.shape[1:])}"
             ) from error
         built[name] = layer
-    return keras.Model(inputs, tensor, name=stack_name)
+    return keras.Model([inputs, conditions] if conditional else inputs, tensor, name=stack_name)
+
+
+def layer_name(stack_name: str, position: int, kind: str) -> str:
+    """Return the name of a layer: what checkpoints know its weights by."""
+    return f"{stack_name}-{position}-{kind}"

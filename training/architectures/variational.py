@@ -5,7 +5,7 @@ from typing import final
 
 import keras
 
-from training.architectures.autoencoder import Autoencoder
+from training.architectures.autoencoder import Autoencoder, call_stack
 from training.architectures.layers import NormalSampling
 from training.recipe import CorruptionPart
 from training.tensors import Tensor, ops
@@ -26,20 +26,21 @@ class VariationalAutoencoder(Autoencoder):
         super().__init__(encoder, decoder, corruption)
         self._sampling = NormalSampling(name="sampling")
 
-    def encode(self, rows: Tensor, *, training: bool = False) -> tuple[Tensor, ...]:
+    def encode(
+        self, rows: Tensor, conditions: Tensor | None = None, *, training: bool = False
+    ) -> tuple[Tensor, ...]:
         """Encode scaled rows: posterior means as codes, and log variances, both (rows, units)."""
-        means, log_variances = self.encoder(rows, training=training)
+        means, log_variances = call_stack(self.encoder, rows, conditions, training=training)
         return means, log_variances
 
     def training_codes(self, encoding: tuple[Tensor, ...]) -> Tensor:
         """Draw one code per row from its posterior, (rows, units)."""
         return self._sampling(*encoding)
 
-    def divergence(self, encoding: tuple[Tensor, ...]) -> Tensor:
-        """Return KL(N(mean, variance) || N(0, I)) in nats, summed over units, shape (rows,)."""
+    def unit_divergences(self, encoding: tuple[Tensor, ...]) -> Tensor:
+        """Return KL(N(mean, variance) || N(0, 1)) in nats for every unit, (rows, units)."""
         means, log_variances = encoding
-        per_unit = 1.0 + log_variances - ops.square(means) - ops.exp(log_variances)
-        return -0.5 * ops.sum(per_unit, axis=-1)
+        return -0.5 * (1.0 + log_variances - ops.square(means) - ops.exp(log_variances))
 
     def _random_layers(self) -> Sequence[keras.layers.Layer]:
         return [*super()._random_layers(), self._sampling]
@@ -49,7 +50,8 @@ def with_posterior_heads(trunk: keras.Model, code_units: int) -> keras.Model:
     """Put the two linear layers of a posterior on an encoder's last layer.
 
     Args:
-        trunk: The layers of the recipe, (rows, *row shape) to (rows, features).
+        trunk: The layers of the recipe, (rows, *row shape) to (rows, features), conditions
+            included where they join.
         code_units: Dimensions of the code.
 
     Returns:

@@ -1,0 +1,114 @@
+"""Greedy layer-wise fitting: the outermost layers first, then those between, on their codes."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+
+from service.inference.session import FloatArray
+from training.architectures.autoencoder import Autoencoder, PlainAutoencoder
+from training.checkpoints import RunFolder
+from training.errors import RecipeError
+from training.fitting import Progress, Trainer, fit
+from training.history import EpochRecord
+from training.objective_specs import ObjectivePart
+from training.recipe import LayerwiseStage, Recipe
+from training.tensors import Tensor, to_numpy
+
+ENCODED_ROWS = 1000
+
+
+class ShiftedProgress:
+    """Progress that counts on from the epochs of earlier stages."""
+
+    def __init__(self, progress: Progress, earlier_epochs: int) -> None:
+        self._progress = progress
+        self._earlier_epochs = earlier_epochs
+
+    def step(self, epoch: int, fraction: float) -> None:
+        """Pass on how far an epoch is."""
+        self._progress.step(self._earlier_epochs + epoch, fraction)
+
+    def finish_epoch(self, record: EpochRecord, best_epoch: int) -> None:
+        """Pass on that an epoch is done."""
+        counted = replace(record, epoch=self._earlier_epochs + record.epoch)
+        self._progress.finish_epoch(counted, self._earlier_epochs + best_epoch)
+
+
+def fit_layerwise(
+    autoencoder: Autoencoder,
+    recipe: Recipe,
+    rows: tuple[FloatArray, FloatArray],
+    run: RunFolder,
+    progress: Progress,
+) -> Progress:
+    """Fit a recipe's stages one after another; without stages, nothing happens.
+
+    Every stage has checkpoints of its own, so an interrupted one continues like any run. Layers
+    of earlier stages are no part of a later one, which starts from codes computed once: they
+    cannot change.
+
+    Args:
+        autoencoder: The whole; its weights are changed in place.
+        recipe: The run's configuration.
+        rows: Training and validation rows, scaled, each (rows, *row shape).
+        run: The folder of the whole run.
+        progress: Told how far the stages are.
+
+    Returns:
+        Progress that counts on from the last stage.
+
+    Raises:
+        RecipeError: What a stage's decoder layers give is not of the shape that it was given.
+        TrainingDiverged: A stage's objective is not finite.
+        RunCorrupted: A stage's folder holds something else.
+    """
+    train, validation = rows
+    encoder_layers, decoder_layers = _layers(autoencoder.encoder), _layers(autoencoder.decoder)
+    earlier_epochs = 0
+    for number, stage in enumerate(recipe.layerwise, 1):
+        encoder = _chain(encoder_layers[: stage.encoder_layers], train.shape[1:])
+        decoder = _chain(decoder_layers[-stage.decoder_layers :], encoder.output_shape[1:])
+        del encoder_layers[: stage.encoder_layers], decoder_layers[-stage.decoder_layers :]
+        if decoder.output_shape != encoder.input_shape:
+            raise RecipeError(
+                f"layerwise[{number - 1}]: rows of shape {encoder.input_shape[1:]} come back as"
+                f" {decoder.output_shape[1:]}"
+            )
+        part = PlainAutoencoder(encoder, decoder, corruption=None)
+        trainer = Trainer(part, _stage_recipe(recipe, stage), train, validation)
+        history = fit(
+            trainer, stage.training, run.stage(number), ShiftedProgress(progress, earlier_epochs)
+        )
+        earlier_epochs += len(history)
+        train, validation = _encode(encoder, train), _encode(encoder, validation)
+    return ShiftedProgress(progress, earlier_epochs)
+
+
+def _layers(stack: keras.Model) -> list[keras.layers.Layer]:
+    return [layer for layer in stack.layers if not isinstance(layer, keras.layers.InputLayer)]
+
+
+def _chain(layers: list[keras.layers.Layer], row_shape: tuple[int, ...]) -> keras.Model:
+    inputs = keras.Input(row_shape)
+    tensor: Tensor = inputs
+    for layer in layers:
+        tensor = layer(tensor)
+    return keras.Model(inputs, tensor)
+
+
+def _stage_recipe(recipe: Recipe, stage: LayerwiseStage) -> Recipe:
+    return recipe.model_copy(
+        update={
+            "objective": ObjectivePart(reconstruction=stage.reconstruction),
+            "training": stage.training,
+        }
+    )
+
+
+def _encode(encoder: keras.Model, rows: FloatArray) -> FloatArray:
+    parts = [
+        to_numpy(encoder(rows[first : first + ENCODED_ROWS], training=False))
+        for first in range(0, len(rows), ENCODED_ROWS)
+    ]
+    return np.concatenate(parts)
