@@ -8,7 +8,8 @@ from pydantic.json_schema import models_json_schema
 
 from service.api.calls import CALLS, Call
 from service.api.media_types import JSON, NPY, PICTURES
-from service.api.problems import PROBLEM_MEDIA_TYPE, PROBLEMS
+from service.api.problems import PROBLEM_RESPONSE, PROBLEMS
+from service.api.requests import JSON_TEXTS
 from service.api.schemas import ProblemDocument
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -49,7 +50,10 @@ def _operation(call: Call[Any]) -> dict[str, Any]:
         "operationId": call.capability,
         "parameters": _query_parameters(call),
         "requestBody": {"required": call.rows_field is not None, "content": bodies},
-        "responses": {"200": _answer(call), **{str(status): _problem() for status in _STATUSES}},
+        "responses": {
+            "200": _answer(call),
+            **{str(status): PROBLEM_RESPONSE for status in _STATUSES},
+        },
     }
 
 
@@ -61,11 +65,14 @@ def _query_parameters(call: Call[Any]) -> list[dict[str, Any]]:
             "in": "query",
             "required": False,
             "description": f"The body's field {name}, for bodies that have no fields.",
-            "schema": {key: value for key, value in field.items() if key != "description"},
+            **_described(name, {key: field[key] for key in field if key != "description"}),
         }
         for name, field in schema["properties"].items()
-        if name != "conditions"
     ]
+
+
+def _described(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"content": {JSON: {"schema": schema}}} if name in JSON_TEXTS else {"schema": schema}
 
 
 def _answer(call: Call[Any]) -> dict[str, Any]:
@@ -85,8 +92,3 @@ def _answer(call: Call[Any]) -> dict[str, Any]:
         )
     }
     return {"description": call.summary, "content": content, "headers": headers}
-
-
-def _problem() -> dict[str, Any]:
-    reference = {"$ref": _REFERENCE.format(model=ProblemDocument.__name__)}
-    return {"description": "A problem", "content": {PROBLEM_MEDIA_TYPE: {"schema": reference}}}

@@ -2,12 +2,18 @@
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 import orjson
 
 from service import errors
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
+PROBLEM_RESPONSE: dict[str, Any] = {
+    "description": "A problem",
+    "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+}
+"""What OpenAPI says of every answer that is an error."""
 RETRY_AFTER_SECONDS = 1
 _MOST_FAULTS = 10
 

@@ -32,7 +32,8 @@ from service.inference.session import FloatArray
 
 _NO_ROWS: FloatArray = np.empty(0, np.float32)
 _LISTS = ("ids",)
-_JSON_TEXTS = ("conditions",)
+JSON_TEXTS = ("conditions",)
+"""Query parameters that are written as JSON."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _from_text(name: str, text: Any, adapter: TypeAdapter[Any] | None) -> object
             return text
         if name in _LISTS:
             return adapter.validate_python(text)
-        if name in _JSON_TEXTS:
+        if name in JSON_TEXTS:
             return adapter.validate_json(text)
         return adapter.validate_strings(text)
     except ValidationError as error:

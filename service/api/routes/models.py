@@ -6,12 +6,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from service.api.dependencies import RegistryDependency
+from service.api.problems import PROBLEM_RESPONSE
 from service.api.schemas import (
     GraphCost,
     ModelDetail,
     ModelList,
     ModelSummary,
-    ProblemDocument,
     VersionSummary,
 )
 from service.bundle.manifest import REPORT_FILE, ColumnSpec
@@ -28,10 +28,7 @@ REPORT_POLICY = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-i
 router = APIRouter(
     prefix="/models",
     tags=["models"],
-    responses={
-        status: {"model": ProblemDocument, "content": {"application/problem+json": {}}}
-        for status in (404, 422, 503)
-    },
+    responses=dict.fromkeys((404, 422, 503), PROBLEM_RESPONSE),
 )
 
 Version = Annotated[int | None, Query(ge=1, description="By default the one that answers.")]
