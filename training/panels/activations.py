@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from service.inference.session import FloatArray
+from training.architectures.autoencoder import call_stack
 from training.panels.subject import Subject
 from training.seeds import Stream, generator
 from training.tensors import to_numpy
@@ -36,22 +37,25 @@ def layer_activations(subject: Subject) -> list[LayerActivations]:
     Args:
         subject: The run; its encoder is run on clean rows, its decoder on their codes.
     """
-    rows = subject.test_rows[~subject.assessment.answers.abnormal][:ROWS]
-    scaled = subject.model.scaling.scale(rows)
+    part = subject.model.split.normal_test()
+    scaled = subject.model.scaling.scale(part.rows[:ROWS])
+    conditions = None if part.conditions is None else part.conditions[:ROWS]
     autoencoder = subject.model.autoencoder
-    codes = autoencoder.encode(scaled)[0]
+    codes = autoencoder.encode(scaled, conditions)[0]
     return [
-        *_stack_activations("encoder", autoencoder.encoder, scaled),
-        *_stack_activations("decoder", autoencoder.decoder, codes),
+        *_stack_activations("encoder", autoencoder.encoder, scaled, conditions),
+        *_stack_activations("decoder", autoencoder.decoder, codes, conditions),
     ]
 
 
-def _stack_activations(name: str, stack: keras.Model, inputs: Any) -> Iterator[LayerActivations]:
+def _stack_activations(
+    name: str, stack: keras.Model, inputs: Any, conditions: FloatArray | None
+) -> Iterator[LayerActivations]:
     layers: list[Any] = [layer for layer in stack.layers if _is_activated(layer)]
     if not layers:
         return
     probe: Any = keras.Model(stack.input, [layer.output for layer in layers])
-    outputs = probe(inputs, training=False)
+    outputs = call_stack(probe, inputs, conditions, training=False)
     random = generator(0, Stream.ILLUSTRATION)
     for layer, output in zip(layers, outputs if len(layers) > 1 else [outputs], strict=True):
         values = to_numpy(output)

@@ -146,7 +146,8 @@ def _path_panel(subject: Subject) -> Panel:
     pictures: list[str] = []
     title = "Paths between rows"
     for start, end in _pairs(subject)[: PATHS if subject.kind == "image" else 2]:
-        among_codes = subject.decode(_blend(subject.codes, start, end, shares))
+        labels = np.where(shares < 1 / 2, *subject.test_labels[[start, end]])
+        among_codes = subject.decode(_blend(subject.codes, start, end, shares), labels)
         among_rows = _blend(subject.test_rows, start, end, shares)
         name = " to ".join(subject.classes[subject.test_labels[row]] for row in (start, end))
         if subject.kind == "image":

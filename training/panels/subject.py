@@ -59,9 +59,20 @@ class Subject:
         codes = self.assessment.answers.codes
         return codes.reshape(len(codes), -1)
 
-    def decode(self, codes: FloatArray) -> FloatArray:
-        """Decode flat codes, (rows, units), to raw rows, (rows, *row shape)."""
-        return self.exported.decode(codes.reshape(len(codes), *self.code_shape))
+    def decode(self, codes: FloatArray, labels: IntegerArray | None = None) -> FloatArray:
+        """Decode flat codes to raw rows, (rows, *row shape).
+
+        Args:
+            codes: Shape (rows, units).
+            labels: What a conditional model takes each code for, (rows,); by default class after
+                class in turn. Other models know no class.
+        """
+        shaped = codes.reshape(len(codes), *self.code_shape)
+        if self.model.split.test.conditions is None:
+            return self.exported.decode(shaped)
+        if labels is None:
+            labels = np.arange(len(codes)) % len(self.classes)
+        return self.exported.decode(shaped, labels[:, np.newaxis].astype(np.float32))
 
     def thinned_test_rows(self, count: int) -> IntegerArray:
         """Choose at most ``count`` test rows, evenly over all of them."""
