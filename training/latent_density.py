@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as MixtureFit
+from threadpoolctl import threadpool_limits
 
 from service.inference.sampling import GaussianMixture
 from service.inference.session import FloatArray
@@ -67,7 +68,9 @@ def fit_code_density(
         projection = PCA(MAX_DIMENSIONS, random_state=derived_seed(seed, Stream.CODE_DENSITY))
         train, validation = projection.fit_transform(train), projection.transform(validation)
     best: Any
-    best, criteria = _choose_mixture(train, validation, settings.components, seed)
+    # The matrices are small: threads would mostly wait for each other, for minutes on busy cores.
+    with threadpool_limits(1):
+        best, criteria = _choose_mixture(train, validation, settings.components, seed)
     return CodeDensity(
         mixture=GaussianMixture(
             weights=best.weights_ / best.weights_.sum(),

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import kurtosis, skew
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 
 from service.bundle.manifest import ENCODER
 from service.inference.session import FloatArray
@@ -13,6 +14,7 @@ from training.panels.activations import layer_activations
 from training.panels.panel import Panel, table_element
 from training.panels.subject import Subject
 from training.plots.histograms import (
+    NARROW_UNITS,
     activation_histograms,
     activity_histogram,
     divergence_bars,
@@ -83,11 +85,13 @@ def _neighbour_map_panel(subject: Subject) -> Panel:
     layout = TSNE(
         perplexity=min(PERPLEXITY, len(codes) / 4),
         init="pca",
-        max_iter=500,
+        max_iter=750,
         random_state=derived_seed(subject.model.recipe.seed, Stream.ILLUSTRATION),
     )
     note = f"t-SNE of {len(codes)} test rows: what is near here is near among the codes."
-    points = layout.fit_transform(codes)
+    # Its threads wait for each other at every step: on busy cores one alone is many times faster.
+    with threadpool_limits(1):
+        points = layout.fit_transform(codes)
     return _map_panel(
         subject, "Neighbourhoods of codes", note, points, chosen, "t-SNE", thumbnails=True
     )
@@ -125,7 +129,7 @@ def _unit_panels(subject: Subject) -> Iterable[Panel]:
             standard_normal=subject.variational,
         )
         + _moments_table(normal, shown),
-        wide=len(shown) > 4,
+        wide=len(shown) > NARROW_UNITS,
     )
     if units > 1:
         joined = np.sort(spread[:UNITS_JOINED])
@@ -151,10 +155,10 @@ def _moments_table(codes: FloatArray, units: np.ndarray) -> str:
 
 
 def _divergence_panel(subject: Subject) -> Panel:
-    answers = subject.assessment.answers
-    rows = subject.test_rows[~answers.abnormal]
+    test = subject.model.split.normal_test()
     means, log_variances = (
-        part.astype(np.float64) for part in subject.exported.runner.run(ENCODER, rows)
+        part.astype(np.float64)
+        for part in subject.exported.run(ENCODER, test.rows, test.conditions)
     )
     divergences = 0.5 * (np.square(means) + np.exp(log_variances) - 1 - log_variances).mean(axis=0)
     live = int((divergences >= COLLAPSED_NATS).sum())

@@ -26,6 +26,7 @@ from training.plots.style import (
     to_svg,
 )
 
+NARROW_UNITS = 2  # so many histograms fit in half the page
 _SCORE_BINS = 60
 _BINS = 40
 _CELLS = 40
@@ -80,10 +81,11 @@ def unit_histograms(columns: Mapping[str, FloatArray], *, standard_normal: bool)
     Returns:
         An ``<svg>`` element.
     """
-    across = min(len(columns), 8)
-    width = FULL_WIDTH if across > 4 else HALF_WIDTH
+    narrow = len(columns) <= NARROW_UNITS
+    across = len(columns) if narrow else min(max(len(columns), 4), 8)
+    width, height = (HALF_WIDTH, 2.7) if narrow else (FULL_WIDTH, 1.5)
     with styled():
-        figure, panels = new_panels(len(columns), across, width, 1.35 if across > 1 else 2.7)
+        figure, panels = new_panels(len(columns), across, width, height)
         for panel, (name, values) in zip(panels, columns.items(), strict=True):
             low, high = _shown_range(values)
             panel.hist(values, bins=list(np.linspace(low, high, _BINS)), density=True, color=BLUE)
@@ -243,6 +245,6 @@ def _label_outside(axes: Axes, label: str | None, axis: str) -> None:
     ticks = axes.xaxis if axis == "x" else axes.yaxis
     ticks.set_major_locator(MaxNLocator(2))
     if label is None:
-        axes.tick_params(axis="x" if axis == "x" else "y", labelbottom=False, labelleft=False)
+        ticks.set_ticks([])
     else:
         ticks.set_label_text(label)

@@ -52,12 +52,11 @@ def code_map(
         figure, axes = new_axes(HALF_WIDTH, _HEIGHT)
         size = 14 if len(points) < 1000 else 5
         alpha = 0.6 if thumbnails is None else 0.25
+        # All classes in one layer and in the rows' own order: no class lies on top of another.
+        colours = [class_colour(label) for label in labels]
+        axes.scatter(*points.T, s=size, alpha=alpha, c=colours, linewidths=0, rasterized=True)
         for label in np.unique(labels):
-            colour, chosen = class_colour(label), labels == label
-            axes.scatter(
-                *points[chosen].T, s=size, alpha=alpha, color=colour, linewidths=0, rasterized=True
-            )
-            axes.scatter([], [], s=28, color=colour, label=classes[label])
+            axes.scatter([], [], s=28, color=class_colour(label), label=classes[label])
         if thumbnails is not None and thumbnails.ndim == 4:
             canvas = _image_canvas(_fractions(points, limits), labels, thumbnails)
             extent = (limits[0][0], limits[1][0], limits[0][1], limits[1][1])
