@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from html import escape
 
-from training.history import best_epoch
+from training.history import published_epoch
 from training.panels.panel import Panel, words
 from training.panels.subject import Subject
 from training.plots.curves import loss_curves, term_curves
@@ -13,17 +13,17 @@ from training.stages import GateResult
 def learning_panels(subject: Subject) -> Iterable[Panel]:
     """Show how training went, and what it came to."""
     history = subject.model.history
-    best = best_epoch(history).epoch
+    kept = published_epoch(history, subject.model.recipe.training).epoch
     yield Panel(
         "Objective by epoch",
         "What training minimises, over the rows it learns from and over rows it does not.",
-        loss_curves(history, best),
+        loss_curves(history, kept),
     )
     if len(history[0].training) > 1:
         yield Panel(
             "Terms of the objective",
             "Each with its weight; what is minimised is their sum. Dashed: validation rows.",
-            term_curves(history, best),
+            term_curves(history, kept),
         )
     if subject.assessment.gates:
         yield Panel(

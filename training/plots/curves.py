@@ -27,12 +27,12 @@ _LOGARITHMIC_FROM_RATIO = 5.0
 Curve = tuple[NDArray[np.floating], NDArray[np.floating]]
 
 
-def loss_curves(history: Sequence[EpochRecord], best_epoch: int) -> str:
+def loss_curves(history: Sequence[EpochRecord], kept_epoch: int) -> str:
     """Draw the objective by epoch, and mark the epoch whose weights were kept.
 
     Args:
         history: All epochs.
-        best_epoch: From 1.
+        kept_epoch: The one whose weights were kept, from 1.
 
     Returns:
         An ``<svg>`` element.
@@ -45,18 +45,18 @@ def loss_curves(history: Sequence[EpochRecord], best_epoch: int) -> str:
         validation = [record.validation_loss for record in history]
         axes.plot(epochs, training, color=BLUE, marker=marker, label="training")
         axes.plot(epochs, validation, color=ORANGE, marker=marker, label="validation")
-        _mark_best(axes, best_epoch, len(epochs))
+        _mark_kept(axes, kept_epoch, len(epochs))
         _finish_epochs(axes, [*training, *validation], "objective")
         figure.legend(loc="outside upper right", ncols=2)
         return to_svg(figure, "objective by epoch")
 
 
-def term_curves(history: Sequence[EpochRecord], best_epoch: int) -> str:
+def term_curves(history: Sequence[EpochRecord], kept_epoch: int) -> str:
     """Draw the terms of an objective apart.
 
     Args:
         history: All epochs; every one has the same terms.
-        best_epoch: From 1.
+        kept_epoch: The one whose weights were kept, from 1.
 
     Returns:
         An ``<svg>`` element; solid lines are training, dashed ones validation.
@@ -71,7 +71,7 @@ def term_curves(history: Sequence[EpochRecord], best_epoch: int) -> str:
             axes.plot(epochs, training, color=colour, label=name)
             axes.plot(epochs, validation, color=colour, linestyle="--")
             values += training
-        _mark_best(axes, best_epoch, len(epochs))
+        _mark_kept(axes, kept_epoch, len(epochs))
         _finish_epochs(axes, values, "weighted term")
         figure.legend(loc="outside upper right", ncols=len(history[0].training))
         return to_svg(figure, "terms of the objective by epoch")
@@ -156,12 +156,12 @@ def calibration_curve(asked: NDArray[np.floating], measured: Curve, expected: Cu
         return to_svg(figure, "false-positive rate measured over asked for")
 
 
-def _mark_best(axes: Axes, best_epoch: int, epochs: int) -> None:
-    axes.axvline(best_epoch, color=INK, linewidth=0.8, linestyle=":")
-    late = best_epoch > epochs / 2
+def _mark_kept(axes: Axes, kept_epoch: int, epochs: int) -> None:
+    axes.axvline(kept_epoch, color=INK, linewidth=0.8, linestyle=":")
+    late = kept_epoch > epochs / 2
     axes.annotate(
-        f"best: epoch {best_epoch}",
-        (best_epoch, 0.94),
+        f"kept: epoch {kept_epoch}",
+        (kept_epoch, 0.94),
         xytext=(-4 if late else 4, 0),
         xycoords=("data", "axes fraction"),
         textcoords="offset points",
