@@ -67,11 +67,17 @@ class Bench:
     """One queued graph over a watched session."""
 
     def __init__(
-        self, executor: ThreadPoolExecutor, session: WatchedSession, most_rows: int, queue_rows: int
+        self,
+        executor: ThreadPoolExecutor,
+        session: WatchedSession,
+        *,
+        most_rows: int = 10,
+        queue_rows: int = 1000,
+        **limits: int,
     ) -> None:
         self.session = session
         self.graph = QueuedGraph(
-            session, executor, max_batch_rows=most_rows, max_queue_rows=queue_rows
+            session, executor, max_batch_rows=most_rows, max_queue_rows=queue_rows, **limits
         )
 
     def submit(self, rows: Array, **options: Any) -> "asyncio.Task[tuple[FloatArray, ...]]":
@@ -86,13 +92,11 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(
-    *, most_rows: int = 10, queue_rows: int = 1000, gated: bool = True
-) -> AsyncIterator[Bench]:
+async def bench(*, gated: bool = True, **limits: int) -> AsyncIterator[Bench]:
     session = WatchedSession(gated=gated)
     with ThreadPoolExecutor(2) as executor:
         try:
-            yield Bench(executor, session, most_rows, queue_rows)
+            yield Bench(executor, session, **limits)
         finally:
             session.open()
 
@@ -112,7 +116,7 @@ async def test_an_idle_graph_starts_without_any_timer() -> None:
             return super().submit(fn, *args, **kwargs)
 
     with NotingExecutor(1) as executor:
-        running = Bench(executor, WatchedSession(), 10, 1000)
+        running = Bench(executor, WatchedSession())
         rows = lookup_rows(3)
         task = running.submit(rows)
         await turns(2)  # one for the request's task, one for the batcher's
@@ -399,7 +403,7 @@ async def test_outputs_that_cannot_be_shared_out_fail_their_requests_and_nothing
 async def test_threads_that_are_gone_fail_a_request_instead_of_hanging_it() -> None:
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
-    running = Bench(executor, WatchedSession(), 10, 1000)
+    running = Bench(executor, WatchedSession())
 
     with pytest.raises(InferenceFailed, match="RuntimeError"):
         await running.submit(lookup_rows(1))
@@ -481,23 +485,36 @@ requests_of_many_kinds = st.lists(
 )
 
 
+limits_of_many_kinds = st.fixed_dictionaries(
+    {
+        "most_rows": st.integers(1, 16),
+        "max_exclusive_rows": st.integers(1, 16),
+        "max_inline_rows": st.integers(0, 8),
+        "max_running": st.integers(1, 3),
+    }
+)
+
+
 @settings(max_examples=60)
-@given(requests_of_many_kinds, st.integers(1, 16))
+@given(requests_of_many_kinds, limits_of_many_kinds)
 def test_whatever_arrives_leaves_and_fails_every_answer_is_that_of_a_run_alone(
-    requests: list[dict[str, Any]], most_rows: int
+    requests: list[dict[str, Any]], limits: dict[str, int]
 ) -> None:
-    asyncio.run(answers_are_those_of_runs_alone(requests, most_rows))
+    asyncio.run(answers_are_those_of_runs_alone(requests, limits))
 
 
-async def answers_are_those_of_runs_alone(requests: list[dict[str, Any]], most_rows: int) -> None:
-    async with bench(most_rows=most_rows, gated=False) as running:
+async def answers_are_those_of_runs_alone(
+    requests: list[dict[str, Any]], limits: dict[str, int]
+) -> None:
+    async with bench(gated=False, **limits) as running:
         outcomes = await asyncio.gather(
             *(send(running, number, request) for number, request in enumerate(requests))
         )
         await running.graph.close()
 
         assert running.graph.waiting_rows == 0
-        assert max(running.session.sizes, default=0) <= most_rows
+        most = max(limits["most_rows"], limits["max_exclusive_rows"])
+        assert max(running.session.sizes, default=0) <= most
         for number, (request, outcome) in enumerate(zip(requests, outcomes, strict=True)):
             if isinstance(outcome, asyncio.CancelledError):
                 assert request["leaves"] is not None
