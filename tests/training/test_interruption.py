@@ -1,0 +1,85 @@
+"""A training that was interrupted continues to the same result, whatever stopped it."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+EPOCHS = 40
+LAST_EPOCH_BEFORE_THE_SIGNAL = 4
+
+
+def command(folder: Path) -> list[str]:
+    overrides = [f"training.epochs={EPOCHS}", f"training.early_stopping.patience_epochs={EPOCHS}"]
+    settings = [part for override in overrides for part in ("--set", override)]
+    program = [sys.executable, "-m", "training", "train", "digits-stacked", *settings]
+    return [*program, "--models", str(folder / "models"), "--runs", str(folder / "runs")]
+
+
+def finish(folder: Path) -> str:
+    """Run training to its end and return what it said."""
+    done = subprocess.run(command(folder), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def start_and_stop(folder: Path, number: signal.Signals) -> tuple[int, str]:
+    """Start training, send a signal once some epochs are done, and wait for the end."""
+    with subprocess.Popen(
+        command(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith(f"epoch {LAST_EPOCH_BEFORE_THE_SIGNAL:2d}/"):
+                process.send_signal(number)
+                break
+        _, errors = process.communicate()
+    return process.returncode, errors
+
+
+def result(folder: Path) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """Return the history without its times, and the published weights."""
+    (run,) = (folder / "runs").iterdir()
+    with np.load(run / "latest.npz") as latest:
+        history = json.loads(latest["history"].tobytes())
+    for record in history:
+        del record["seconds"]
+    with np.load(run / "best.npz") as best:
+        return history, {name: best[name] for name in best.files}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    finish(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_a_training_that_was_stopped_continues_to_the_same_best_epoch(
+    number: signal.Signals, status: int, uninterrupted: Path, tmp_path: Path
+) -> None:
+    returned, errors = start_and_stop(tmp_path, number)
+    assert returned == status
+    if number is signal.SIGINT:
+        assert "the same command continues after the last finished epoch" in errors
+    stopped_after = len(result(tmp_path)[0])
+    assert LAST_EPOCH_BEFORE_THE_SIGNAL <= stopped_after < EPOCHS
+    assert not (tmp_path / "models").exists()
+
+    said = finish(tmp_path)
+    assert f"epoch {stopped_after + 1:2d}/{EPOCHS}" in said
+    assert f"epoch {stopped_after:2d}/{EPOCHS}" not in said
+    history, weights = result(tmp_path)
+    expected_history, expected_weights = result(uninterrupted)
+    assert history == expected_history
+    assert weights.keys() == expected_weights.keys()
+    for name, expected in expected_weights.items():
+        np.testing.assert_array_equal(weights[name], expected, err_msg=name)
