@@ -57,7 +57,8 @@ def _stack_activations(
     probe: Any = keras.Model(stack.input, [layer.output for layer in layers])
     outputs = call_stack(probe, inputs, conditions, training=False)
     random = generator(0, Stream.ILLUSTRATION)
-    for layer, output in zip(layers, outputs if len(layers) > 1 else [outputs], strict=True):
+    outputs = outputs if len(layers) > 1 else [outputs]
+    for number, (layer, output) in enumerate(zip(layers, outputs, strict=True), 1):
         values = to_numpy(output)
         by_unit = values.reshape(-1, values.shape[-1])
         dead = int((np.ptp(by_unit, axis=0) < DEAD_RANGE).sum())
@@ -65,7 +66,7 @@ def _stack_activations(
         if len(flat) > VALUES:
             flat = random.choice(flat, VALUES, replace=False)
         state = f", {dead} dead" if dead else ""
-        title = f"{name}: {layer.activation.__name__} {values.shape[-1]}{state}"
+        title = f"{name} {number}: {layer.activation.__name__} {values.shape[-1]}{state}"
         yield LayerActivations(title, flat)
 
 

@@ -24,6 +24,7 @@ from training.plots.style import (
 
 _SERIES_COLOURS = (BLUE, ORANGE, RED, GREEN)
 _PANELS_ACROSS = 4
+_VECTOR_POINTS = 200  # more of them weigh less as a bitmap
 
 
 def image_mosaic(grid: Sequence[FloatArray]) -> str:
@@ -95,7 +96,9 @@ def plane_points(
             if name in joined:
                 axes.plot(*points.T, color=colour, label=name)
             else:
-                axes.scatter(*points.T, s=9, color=colour, alpha=0.6, linewidths=0, label=name)
+                many = len(points) > _VECTOR_POINTS
+                axes.scatter(*points.T, s=9, color=colour, alpha=0.6, linewidths=0, rasterized=many)
+                axes.scatter([], [], s=18, color=colour, label=name)
         axes.set(xlabel=axes_names[0], ylabel=axes_names[1])
         figure.legend(loc="outside upper right", ncols=len(groups))
         return to_svg(figure, description)
