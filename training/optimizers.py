@@ -41,6 +41,7 @@ def _cosine(
     )
 
 
+# Checkpoints know an optimizer's state by its name, which Keras would number within a process.
 @singledispatch
 def _build(optimizer: RecipePart, rate: LearningRate) -> keras.optimizers.Optimizer:
     raise NotImplementedError(f"no builder for {type(optimizer).__name__} at {rate}")
@@ -48,16 +49,16 @@ def _build(optimizer: RecipePart, rate: LearningRate) -> keras.optimizers.Optimi
 
 @_build.register
 def _(optimizer: Sgd, rate: LearningRate) -> keras.optimizers.Optimizer:
-    return keras.optimizers.SGD(rate, optimizer.momentum, optimizer.nesterov)
+    return keras.optimizers.SGD(rate, optimizer.momentum, optimizer.nesterov, name="sgd")
 
 
 @_build.register
 def _(optimizer: Adam, rate: LearningRate) -> keras.optimizers.Optimizer:
     del optimizer
-    return keras.optimizers.Adam(rate)
+    return keras.optimizers.Adam(rate, name="adam")
 
 
 @_build.register
 def _(optimizer: Rmsprop, rate: LearningRate) -> keras.optimizers.Optimizer:
     del optimizer
-    return keras.optimizers.RMSprop(rate)
+    return keras.optimizers.RMSprop(rate, name="rm_sprop")

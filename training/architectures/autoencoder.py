@@ -174,5 +174,8 @@ def call_stack(
         conditions: Shape (rows, 1), or None.
         training: Run layers as in training.
     """
-    inputs = [rows, conditions] if len(stack.inputs) > 1 else rows
+    if len(stack.inputs) == 1:
+        return stack(rows, training=training)
+    # Keras takes arrays or tensors, never one of each.
+    inputs = [ops.convert_to_tensor(part) for part in (rows, conditions)]
     return stack(inputs, training=training)
