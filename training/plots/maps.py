@@ -17,7 +17,6 @@ _SHOWN_PERCENTILES = (0.2, 99.8)
 # Pixels of the bitmap that thumbnails are put on; it has the axes' proportions.
 _CANVAS = (350, 450)
 _THUMBNAIL_PIXELS = 28
-_SPACING = 0.95
 _INK_EXPONENT = 0.7  # dark parts of an image stay visible
 _GLYPH_SIZE = (0.05, 0.045)  # of the axes
 _GLYPH_STEPS = 36
@@ -58,7 +57,7 @@ def code_map(
         for label in np.unique(labels):
             axes.scatter([], [], s=28, color=class_colour(label), label=classes[label])
         if thumbnails is not None and thumbnails.ndim == 4:
-            canvas = _image_canvas(_fractions(points, limits), labels, thumbnails)
+            canvas = image_canvas(_fractions(points, limits), labels, thumbnails)
             extent = (limits[0][0], limits[1][0], limits[0][1], limits[1][1])
             axes.imshow(canvas, extent=extent, aspect="auto", interpolation="none", zorder=3)
         elif thumbnails is not None:
@@ -80,19 +79,19 @@ def _fractions(points: FloatArray, limits: Limits) -> NDArray[np.float64]:
     return (points.astype(np.float64) - limits[0]) / (limits[1] - limits[0])
 
 
-def _spread(places: NDArray[np.float64], size: tuple[float, float]) -> list[int]:
+def spread_out(places: NDArray[np.float64], size: tuple[float, float]) -> list[int]:
     """Choose points, the first ones first, so that boxes of ``size`` around them do not overlap."""
     chosen: list[int] = []
     half = np.array(size) / 2
     inside = np.all((places > half) & (places < 1 - half), axis=1)
     for index in np.flatnonzero(inside):
         offsets = np.abs(places[chosen] - places[index])
-        if not np.any(np.all(offsets < np.array(size) * _SPACING, axis=1)):
+        if not np.any(np.all(offsets < np.array(size), axis=1)):
             chosen.append(int(index))
     return chosen
 
 
-def _image_canvas(
+def image_canvas(
     places: NDArray[np.float64], labels: IntegerArray, images: FloatArray
 ) -> NDArray[np.uint8]:
     """Put images on a clear canvas: brightness as ink of the class's colour, or their own colours.
@@ -103,7 +102,7 @@ def _image_canvas(
     zoom = max(1, _THUMBNAIL_PIXELS // max(images.shape[1:3]))
     high, wide = images.shape[1] * zoom, images.shape[2] * zoom
     canvas = np.zeros((*_CANVAS, 4), np.uint8)
-    for index in _spread(places, (wide / _CANVAS[1], high / _CANVAS[0])):
+    for index in spread_out(places, (wide / _CANVAS[1], high / _CANVAS[0])):
         across, up = places[index]
         left = round(across * _CANVAS[1] - wide / 2)
         top = round((1 - up) * _CANVAS[0] - high / 2)
@@ -121,7 +120,7 @@ def _draw_series(
 ) -> None:
     """Draw the first channel of series as little lines, all on one scale."""
     steps = np.linspace(0, series.shape[1] - 1, min(series.shape[1], _GLYPH_STEPS)).astype(int)
-    chosen = _spread(places, _GLYPH_SIZE)
+    chosen = spread_out(places, _GLYPH_SIZE)
     heights = series[chosen][:, steps, 0]
     low, high = np.percentile(heights, (0.5, 99.5)) if chosen else (0.0, 1.0)
     heights = np.clip((heights - low) / max(high - low, 1e-12), 0, 1) - 0.5

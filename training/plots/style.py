@@ -37,7 +37,7 @@ _STYLE: dict[Any, Any] = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
     **dict.fromkeys(("axes.edgecolor", "grid.color"), LINE),
 }
-_COUNTED_IDENTIFIER = re.compile(r' id="[A-Za-z0-9]+_\d+"')
+_COUNTED_IDENTIFIER = re.compile(r' id="[A-Za-z0-9.]+_\d+"')
 
 
 @contextmanager
