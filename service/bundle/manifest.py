@@ -310,9 +310,11 @@ class Manifest(_Part):
         wanted = {graph.file for graph in self.graphs.values()} | {GOLDEN_FILE}
         if any(score.calibration_rows for score in scores.values()):
             wanted.add(CALIBRATION_FILE)
-        if self.priors and any(
-            prior.kind == "gaussian-mixture" for prior in self.priors.available.values()
-        ):
+        priors = self.priors.available.values() if self.priors else ()
+        mixtures = sum(prior.kind == "gaussian-mixture" for prior in priors)
+        if mixtures > 1:
+            raise ValueError(f"{PRIORS_FILE} holds one Gaussian mixture, not {mixtures}")
+        if mixtures:
             wanted.add(PRIORS_FILE)
         if missing := wanted - self.files.keys():
             raise ValueError(f"files without a digest: {sorted(missing)}")

@@ -201,4 +201,14 @@ def _rename_to_next_version(draft: Path, parent: Path) -> BundleLocation:
             if not (parent / str(version)).exists():
                 raise
             continue
+        _sync_folder(parent)
         return BundleLocation(parent.name, version, parent / str(version))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last: after a power cut the bundle is there, not only its bytes."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -28,12 +28,15 @@ from service.inference.scoring import (
     Scores,
     conformal_p_values,
     discovery_threshold,
+    least_discoveries,
     p_value_floor,
     threshold_at,
 )
 from service.inference.session import FloatArray
 
 BoolArray = NDArray[np.bool_]
+
+_TOO_HOT = Fault("/temperature", "codes this far from the prior's means overflow inside the model")
 
 
 @dataclass(frozen=True)
@@ -188,14 +191,12 @@ class Autoencoder:
         if false_discovery_rate is not None:
             rate, kind = false_discovery_rate, "false-discovery rate"
             threshold = discovery_threshold(p_values, rate, calibration)
+            least = least_discoveries(len(scores), rate, calibration)
         else:
             kind = "false-positive rate"
             rate = self._default_rate() if false_positive_rate is None else false_positive_rate
             threshold = threshold_at(rate, calibration)
-        too_few = (
-            f"{len(calibration)} calibration rows are too few for a {kind} this small:"
-            " no row can be flagged"
-        )
+            least = 1 if floor <= rate else len(scores) + 1
         anomalies = exact > (np.inf if threshold is None else threshold)
         return Judgement(
             score=name,
@@ -205,7 +206,9 @@ class Autoencoder:
             threshold=threshold,
             calibration_rows=len(calibration),
             p_value_floor=floor,
-            warnings=(too_few,) if floor > rate else (),
+            warnings=_warnings(len(calibration), kind, least, len(scores))
+            if threshold is None
+            else (),
         )
 
     async def sample(
@@ -236,9 +239,10 @@ class Autoencoder:
         chosen = self._prior_named(prior)
         flat = chosen.draw(count, np.random.default_rng(seed), temperature)
         codes = flat.reshape(count, *self.manifest.code.shape)
-        (samples,) = await self._run(
-            DECODER, codes, conditions, ticket=ticket, field="samples", exclusive=True
-        )
+        try:
+            (samples,) = await self._run(DECODER, codes, conditions, ticket=ticket, exclusive=True)
+        except NonFiniteResult as error:
+            raise NonFiniteResult(str(error), [_TOO_HOT]) from error
         return Samples(samples, codes, seed)
 
     def thresholds(
@@ -302,6 +306,17 @@ class Autoencoder:
                 "/prior", f"model {self.manifest.name} has the priors {', '.join(self._priors)}"
             )
         return self._priors[name]
+
+
+def _warnings(
+    calibration_rows: int, kind: str, least_discoveries: int, rows: int
+) -> tuple[str, ...]:
+    too_few = f"{calibration_rows} calibration rows are too few for a {kind} this small"
+    if least_discoveries > rows:
+        return (f"{too_few}: no row can be flagged",)
+    if least_discoveries > 1:
+        return (f"{too_few} to flag fewer than {least_discoveries} of the {rows} rows",)
+    return ()
 
 
 def _refuse_rate(name: str, rate: float | None) -> None:

@@ -47,10 +47,10 @@ class _Job:
 
     def take(self, rows: int, now: float) -> "_Piece":
         """Cut off the next rows, as many as there are up to ``rows``."""
+        if self.taken == 0:
+            self.ticket.queue_seconds += now - self.waiting_since
         piece = _Piece(self, self.taken, min(self.rows, self.taken + rows))
         self.taken = piece.last
-        self.ticket.queue_seconds += now - self.waiting_since
-        self.waiting_since = now
         return piece
 
     def add(self, piece: "_Piece", outputs: Arrays) -> None:

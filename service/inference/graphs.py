@@ -18,8 +18,8 @@ class Ticket:
 
     Attributes:
         deadline: ``time.monotonic()`` after which its work is not worth starting.
-        queue_seconds: Time spent waiting for graphs so far.
-        inference_seconds: Time spent running graphs so far.
+        queue_seconds: Time until the first rows ran, summed over the graphs so far.
+        inference_seconds: Time of the batches its rows were in, summed likewise.
     """
 
     deadline: float = float("inf")

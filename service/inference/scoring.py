@@ -99,6 +99,24 @@ def discovery_threshold(
     return float(calibration[rows - k])
 
 
+def least_discoveries(rows: int, false_discovery_rate: float, calibration: Scores) -> int:
+    """Return how many rows of a request must be at the p-value floor before any is flagged.
+
+    Benjamini-Hochberg compares the j-th smallest of m p-values with ``j * rate / m``, and no
+    p-value is below ``1 / (n + 1)``: one anomaly among many rows can be out of reach.
+
+    Args:
+        rows: Rows of the request, m.
+        false_discovery_rate: In (0, 1).
+        calibration: Held-out normal scores, shape (n,).
+
+    Raises:
+        EmptyCalibration: There are no calibration scores.
+    """
+    limits = false_discovery_rate * np.arange(1, rows + 1) / rows
+    return int(np.searchsorted(limits, p_value_floor(calibration), side="left")) + 1
+
+
 def _require(calibration: Scores) -> int:
     if not len(calibration):
         raise EmptyCalibration("this bundle was published without calibration scores")

@@ -93,6 +93,18 @@ def test_too_few_calibration_rows_flag_nothing_and_say_so(kind: str, plane: Auto
     assert enough.warnings == ()
 
 
+def test_one_anomaly_out_of_reach_among_many_rows_is_a_warning(plane: Autoencoder) -> None:
+    calibration = PLANE.calibration
+    usual = PLANE.rows(99, seed=7)[np.argsort(PLANE.score(PLANE.rows(99, seed=7)))][:49]
+    rows = np.concatenate([usual, 1000 * PLANE.rows(1)])
+    judgement = judged(plane, rows, false_discovery_rate=0.05)
+
+    assert judgement.p_values[-1] == 1 / (len(calibration) + 1)
+    assert not judgement.anomalies.any()
+    (warning,) = judgement.warnings
+    assert warning.endswith("false-discovery rate this small to flag fewer than 10 of the 50 rows")
+
+
 @pytest.mark.parametrize("kind", ["false_positive_rate", "false_discovery_rate"])
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, 2.0, float("nan"), float("inf")])
 def test_a_rate_outside_of_0_and_1_is_refused(kind: str, rate: float, plane: Autoencoder) -> None:

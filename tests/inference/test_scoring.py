@@ -12,6 +12,7 @@ from service.inference.scoring import (
     Scores,
     conformal_p_values,
     discovery_threshold,
+    least_discoveries,
     p_value_floor,
     threshold_at,
 )
@@ -185,3 +186,24 @@ def test_nothing_is_judged_without_calibration_scores(
 ) -> None:
     with pytest.raises(EmptyCalibration, match="without calibration scores"):
         judge(np.empty(0))
+
+
+@given(
+    rows=st.integers(1, 60),
+    calibration_rows=st.integers(1, 200),
+    rate=st.floats(0.01, 0.99, exclude_min=True),
+)
+def test_the_least_discoveries_are_the_fewest_rows_at_the_floor_that_get_flagged(
+    rows: int, calibration_rows: int, rate: float
+) -> None:
+    calibration = np.arange(calibration_rows, dtype=np.float64)
+    floor = p_value_floor(calibration)
+    flagging = [
+        count
+        for count in range(1, rows + 1)
+        if discovery_threshold(
+            np.array([floor] * count + [1.0] * (rows - count)), rate, calibration
+        )
+        is not None
+    ]
+    assert least_discoveries(rows, rate, calibration) == min(flagging, default=rows + 1)
