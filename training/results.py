@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from service.bundle.manifest import MANIFEST_FILE, Manifest, Metric, parse_manifest
-from service.bundle.storage import find_bundles
+from service.bundle.storage import BundleLocation, find_bundles
 from training.errors import RecipeError
 from training.recipe_files import load_recipe, parse_recipe, shipped_recipe_names
 from training.systems import PublishedSystem, SystemIndex
@@ -35,10 +35,12 @@ class PublishedBundle:
     """The newest bundle of a name.
 
     Attributes:
+        location: Its folder.
         manifest: What it says of itself.
         size_bytes: Of all its files together.
     """
 
+    location: BundleLocation
     manifest: Manifest
     size_bytes: int
 
@@ -63,7 +65,7 @@ def read_published(models_dirs: Iterable[Path]) -> dict[str, PublishedBundle]:
             if known and known.manifest.provenance.created_at > manifest.provenance.created_at:
                 continue
             size = sum(path.stat().st_size for path in location.folder.iterdir())
-            newest[location.name] = PublishedBundle(manifest, size)
+            newest[location.name] = PublishedBundle(location, manifest, size)
     return newest
 
 

@@ -1,0 +1,230 @@
+"""How good are samples, and what lies between two rows?
+
+    python -m benchmarks.generation --models models [--models FOLDER] [name ...]
+
+Prints, for every bundle of MNIST or Fashion-MNIST images found:
+
+- the Fréchet distance between 10,000 samples and the test images, in the features of a classifier
+  that is trained here. It is not FID, whose features are those of an Inception network: numbers
+  compare with each other, not with other people's;
+- for conditional bundles, how often the classifier sees the digit that was asked for;
+- for bundles of digits, the classifier's confidence along paths between two eights, in code space
+  and in pixel space.
+
+Needs the data (LATENTSERVE_DATA_DIR).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.catalog import Specimen, catalog_arguments, open_with_data
+from benchmarks.classifier import ImageClassifier, image_classifier
+from service.inference.sampling import Prior, StandardNormal
+from service.inference.session import FloatArray
+from training.recipe import DatasetName
+from training.splitting import Part
+
+SAMPLES = 10_000
+CONDITIONAL_SAMPLES = 1000
+PATHS = 200
+PATH_STEPS = 11
+EIGHT = 8
+SEED = 2026
+PICTURES = ("mnist", "fashion-mnist")
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Fréchet distances of one bundle from the test images.
+
+    Attributes:
+        standard_normal: Of samples from N(0, I).
+        mixture: Of samples from the mixture fitted to its codes.
+        reconstructions: Of reconstructed test images: what its samples could come to.
+        training_images: Of 10,000 training images: what chance alone leaves.
+    """
+
+    standard_normal: float
+    mixture: float
+    reconstructions: float
+    training_images: float
+
+
+@dataclass(frozen=True)
+class PathConfidence:
+    """Probability of an eight between two eights, over inner steps and pairs.
+
+    Attributes:
+        mean: Over all steps of all paths.
+        least: Of each path's weakest step, the mean over paths.
+    """
+
+    mean: float
+    least: float
+
+
+def main() -> None:
+    """Measure and print everything."""
+    arguments = catalog_arguments(__doc__).parse_args()
+    folders = arguments.models or [Path("models")]
+    console = Console(width=120)
+    specimens = [
+        specimen
+        for specimen in open_with_data(folders, arguments.names)
+        if specimen.recipe.data.dataset in PICTURES
+    ]
+    for dataset in sorted({specimen.recipe.data.dataset for specimen in specimens}):
+        accuracy = classifier_of(dataset).test_accuracy
+        console.print(f"classifier of {dataset}: test accuracy {accuracy:.4f}")
+    console.print(distance_table(specimens))
+    for specimen in specimens:
+        if specimen.manifest.conditions is not None:
+            accuracy = conditional_accuracy(specimen)
+            console.print(
+                f"{specimen.name}: {accuracy:.4f} of {CONDITIONAL_SAMPLES} samples are what was"
+                " asked for"
+            )
+    console.print(path_table([s for s in specimens if s.recipe.data.dataset == "mnist"]))
+
+
+@cache
+def classifier_of(dataset: DatasetName) -> ImageClassifier:
+    """Return the classifier of a data set, loaded once."""
+    return image_classifier(dataset)
+
+
+def distance_table(specimens: list[Specimen]) -> Table:
+    """Tabulate Fréchet distances, bundle by bundle."""
+    header = ("bundle", "family", "N(0, I)", "mixture", "reconstructions", "training images")
+    table = Table(*header, title="Fréchet distance from test images, classifier features")
+    for specimen in specimens:
+        found = distances(specimen)
+        figures = (
+            *(found.standard_normal, found.mixture),
+            *(found.reconstructions, found.training_images),
+        )
+        family = "variational" if specimen.manifest.code.variational else "plain"
+        table.add_row(specimen.name, family, *(f"{figure:.2f}" for figure in figures))
+    return table
+
+
+def distances(specimen: Specimen) -> Distances:
+    """Measure how far samples of a bundle are from its test images."""
+    classifier = classifier_of(specimen.recipe.data.dataset)
+    split = specimen.split
+    test = classifier.features(split.test.rows)
+
+    def from_test(images: FloatArray) -> float:
+        return frechet_distance(classifier.features(images), test)
+
+    return Distances(
+        standard_normal=from_test(samples(specimen, StandardNormal(specimen.code_size))),
+        mixture=from_test(samples(specimen, specimen.mixture)),
+        reconstructions=from_test(specimen.reconstruct(split.test)),
+        training_images=from_test(split.train.rows[:SAMPLES]),
+    )
+
+
+def samples(specimen: Specimen, prior: Prior) -> FloatArray:
+    """Decode 10,000 draws; a conditional bundle is asked for every class equally often."""
+    codes = prior.draw(SAMPLES, np.random.default_rng(SEED))
+    return specimen.decode(codes, _every_class(specimen, SAMPLES))
+
+
+def frechet_distance(features: FloatArray, others: FloatArray) -> float:
+    """Measure the distance between two sets as if both were normally distributed.
+
+    Args:
+        features: Shape (rows, features).
+        others: Shape (other rows, features).
+
+    Returns:
+        ``|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))``, in squared units of the features.
+
+    Source: Heusel et al., GANs trained by a two time-scale update rule converge to a local Nash
+        equilibrium, NIPS 2017.
+    """
+    (mean, covariance), (other_mean, other_covariance) = _moments(features), _moments(others)
+    root = _square_root(covariance)
+    # C1 C2 has the eigenvalues of this symmetric product, which stay real under rounding.
+    cross = np.linalg.eigvalsh(root @ other_covariance @ root)
+    overlap = np.sqrt(np.maximum(cross, 0)).sum()
+    squared = np.square(mean - other_mean).sum()
+    return float(squared + np.trace(covariance) + np.trace(other_covariance) - 2 * overlap)
+
+
+def conditional_accuracy(specimen: Specimen) -> float:
+    """Measure how often a sample is of the class that was asked for."""
+    conditions = _every_class(specimen, CONDITIONAL_SAMPLES)
+    assert conditions is not None, f"{specimen.name} takes no conditions"  # noqa: S101  # the caller's mistake
+    codes = StandardNormal(specimen.code_size).draw(
+        CONDITIONAL_SAMPLES, np.random.default_rng(SEED)
+    )
+    classifier = classifier_of(specimen.recipe.data.dataset)
+    found = classifier.probabilities(specimen.decode(codes, conditions)).argmax(axis=1)
+    return float((found == conditions[:, 0]).mean())
+
+
+def path_table(specimens: list[Specimen]) -> Table:
+    """Tabulate the confidence along paths between eights, bundle by bundle."""
+    header = ("bundle", "code path", "pixel path", "between decoded ends")
+    title = f"Probability of an eight between {PATHS} pairs of eights: mean (weakest step)"
+    table = Table(*header, title=title)
+    for specimen in specimens:
+        paths = eight_paths(specimen)
+        cells = (f"{path.mean:.4f} ({path.least:.4f})" for path in paths)
+        table.add_row(specimen.name, *cells)
+    return table
+
+
+def eight_paths(specimen: Specimen) -> Iterator[PathConfidence]:
+    """Walk between test eights through codes, through pixels, and through decoded pixels.
+
+    The third path mixes the pixels of both decoded ends: beside it the code path's advantage is
+    the code's alone, not that of smoother pictures.
+    """
+    test = specimen.split.test
+    chosen = np.flatnonzero(test.labels == EIGHT)[: 2 * PATHS]
+    conditions = None if test.conditions is None else test.conditions[chosen]
+    eights = Part(test.indices[chosen], test.rows[chosen], test.labels[chosen], conditions)
+    codes = specimen.encode(eights)[0]
+    ends = specimen.decode(codes, conditions)
+    between = _between(codes)
+    labels = None if conditions is None else np.full((len(between), 1), EIGHT, np.float32)
+    for images in (specimen.decode(between, labels), _between(eights.rows), _between(ends)):
+        eight = classifier_of("mnist").probabilities(images)[:, EIGHT].reshape(-1, PATHS)
+        yield PathConfidence(float(eight.mean()), float(eight.min(axis=0).mean()))
+
+
+def _between(ends: FloatArray) -> FloatArray:
+    """Mix neighbours in equal steps without the ends: (steps * pairs, ...)."""
+    shares = np.linspace(0, 1, PATH_STEPS, dtype=np.float32)[1:-1]
+    return np.concatenate([(1 - share) * ends[0::2] + share * ends[1::2] for share in shares])
+
+
+def _every_class(specimen: Specimen, count: int) -> FloatArray | None:
+    if specimen.manifest.conditions is None:
+        return None
+    classes = len(specimen.dataset.classes)
+    return (np.arange(count) % classes).astype(np.float32)[:, np.newaxis]
+
+
+def _moments(features: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    exact = features.astype(np.float64)
+    return exact.mean(axis=0), np.cov(exact, rowvar=False)
+
+
+def _square_root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+
+
+if __name__ == "__main__":
+    main()
