@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from service.bundle.manifest import MANIFEST_FILE, Manifest, Metric, parse_manifest
+from service.bundle.manifest import MANIFEST_FILE, Manifest, Metric
+from service.bundle.signing import parse_manifest
 from service.bundle.storage import BundleLocation, find_bundles
 from training.errors import RecipeError
 from training.recipe_files import load_recipe, parse_recipe, shipped_recipe_names

@@ -13,12 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle.manifest import (
-    MANIFEST_FILE,
-    Manifest,
-    parse_manifest,
-    write_manifest,
-)
+from service.bundle.manifest import MANIFEST_FILE, Manifest
+from service.bundle.signing import parse_manifest, write_manifest
 from service.errors import (
     BundleFileCorrupted,
     BundleFileMissing,

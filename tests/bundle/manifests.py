@@ -5,7 +5,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from service.bundle.manifest import Manifest, write_manifest
+from service.bundle.manifest import Manifest
+from service.bundle.signing import write_manifest
 from tests.bundles import TINY_MODELS, TinyModel, tiny_files, tiny_manifest
 
 ZEROS = "0" * 64

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from service.bundle.manifest import parse_manifest
+from service.bundle.signing import parse_manifest
 from service.errors import InvalidManifest
 from tests.bundle.manifests import ZEROS, Fields, changed, tensors
 from tests.bundles import LABELLED, PEOPLE, PLANE, SCORE, STAMP, WAVE, TinyModel

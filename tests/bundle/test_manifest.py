@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from service.bundle.manifest import (
     SCHEMA_VERSION,
     manifest_json_schema,
-    parse_manifest,
-    write_manifest,
 )
+from service.bundle.signing import parse_manifest, write_manifest
 from service.errors import (
     BundleError,
     BundleFileCorrupted,

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.bundle.manifest import MANIFEST_FILE, write_manifest
+from service.bundle.manifest import MANIFEST_FILE
+from service.bundle.signing import write_manifest
 from service.bundle.storage import (
     Bundle,
     BundleLocation,
