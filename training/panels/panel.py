@@ -68,7 +68,7 @@ def image_element(url: str, description: str, kind: str) -> str:
 
 
 def table_element(head: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
-    """Return a ``<table>`` in which numbers stand to the right, with four digits.
+    """Return a ``<table>`` in which numbers stand to the right.
 
     Args:
         head: One heading per column.
@@ -81,12 +81,18 @@ def table_element(head: Sequence[str], rows: Sequence[Sequence[str | float]]) ->
     )
     lines = [f"<tr>{cells}</tr>"]
     for row in rows:
-        texts = [cell if isinstance(cell, str) else f"{cell:.4g}" for cell in row]
+        texts = [_text(cell) for cell in row]
         cells = "".join(
             f"<td{kind}>{escape(text)}</td>" for text, kind in zip(texts, kinds, strict=True)
         )
         lines.append(f"<tr>{cells}</tr>")
     return "<table>" + "\n".join(lines) + "</table>"
+
+
+def _text(cell: str | float) -> str:
+    if isinstance(cell, str):
+        return cell
+    return f"{cell:,}" if isinstance(cell, int) else f"{cell:.5g}"
 
 
 def words(name: str) -> str:
