@@ -1,5 +1,6 @@
 """One running service for the tests of a module."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import httpx
 import pytest
 
 from tests.end_to_end.servers import START_SECONDS, Server, serving
+
+# As the service does before it imports onnxruntime, which some tests run without the service.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 @pytest.fixture(scope="module")
