@@ -9,12 +9,12 @@ Prints, for every bundle of MNIST or Fashion-MNIST images found:
   compare with each other, not with other people's;
 - for conditional bundles, how often the classifier sees the digit that was asked for;
 - for bundles of digits, the classifier's confidence along paths between two eights, in code space
-  and in pixel space.
+  and in pixel space, and how far the pictures on the way are from eights that people wrote.
 
 Needs the data (LATENTSERVE_DATA_DIR).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -39,6 +39,9 @@ EIGHT = 8
 SEED = 2026
 PICTURES = ("mnist", "fashion-mnist")
 
+# Flat rows, (rows, values), to the positions of starts and of ends, each (pairs,).
+PairChoice = Callable[[FloatArray], tuple[NDArray[np.intp], NDArray[np.intp]]]
+
 
 @dataclass(frozen=True)
 class Distances:
@@ -58,16 +61,19 @@ class Distances:
 
 
 @dataclass(frozen=True)
-class PathConfidence:
-    """Probability of an eight between two eights, over inner steps and pairs.
+class PathQuality:
+    """How much of an eight there is between two eights.
 
     Attributes:
-        mean: Over all steps of all paths.
-        least: Of each path's weakest step, the mean over paths.
+        mean_confidence: Probability of an eight over all inner steps of all paths.
+        least_confidence: Of each path's weakest step, the mean over paths.
+        distance: Fréchet distance of all steps from the test eights: two eights laid over each
+            other are an eight to the classifier, yet not one that anybody writes.
     """
 
-    mean: float
-    least: float
+    mean_confidence: float
+    least_confidence: float
+    distance: float
 
 
 def main() -> None:
@@ -91,7 +97,9 @@ def main() -> None:
                 f"{specimen.name}: {accuracy:.4f} of {CONDITIONAL_SAMPLES} samples are what was"
                 " asked for"
             )
-    console.print(path_table([s for s in specimens if s.recipe.data.dataset == "mnist"]))
+    digits = [specimen for specimen in specimens if specimen.recipe.data.dataset == "mnist"]
+    for pairs in PAIRS:
+        console.print(path_table(digits, pairs))
 
 
 @cache
@@ -172,41 +180,87 @@ def conditional_accuracy(specimen: Specimen) -> float:
     return float((found == conditions[:, 0]).mean())
 
 
-def path_table(specimens: list[Specimen]) -> Table:
-    """Tabulate the confidence along paths between eights, bundle by bundle."""
+def path_table(specimens: list[Specimen], pairs: str) -> Table:
+    """Tabulate the confidence along paths between eights, bundle by bundle.
+
+    Args:
+        specimens: Bundles of digits.
+        pairs: Which eights are joined, a key of ``PAIRS``.
+    """
     header = ("bundle", "code path", "pixel path", "between decoded ends")
-    title = f"Probability of an eight between {PATHS} pairs of eights: mean (weakest step)"
+    title = (
+        f"Probability of an eight between {PATHS} {pairs} eights: mean (weakest step),"
+        " Fréchet distance from test eights"
+    )
     table = Table(*header, title=title)
     for specimen in specimens:
-        paths = eight_paths(specimen)
-        cells = (f"{path.mean:.4f} ({path.least:.4f})" for path in paths)
+        paths = eight_paths(specimen, PAIRS[pairs])
+        cells = (
+            f"{path.mean_confidence:.4f} ({path.least_confidence:.4f}), {path.distance:.1f}"
+            for path in paths
+        )
         table.add_row(specimen.name, *cells)
     return table
 
 
-def eight_paths(specimen: Specimen) -> Iterator[PathConfidence]:
+def eight_paths(specimen: Specimen, choose: PairChoice) -> Iterator[PathQuality]:
     """Walk between test eights through codes, through pixels, and through decoded pixels.
 
     The third path mixes the pixels of both decoded ends: beside it the code path's advantage is
     the code's alone, not that of smoother pictures.
     """
     test = specimen.split.test
-    chosen = np.flatnonzero(test.labels == EIGHT)[: 2 * PATHS]
-    conditions = None if test.conditions is None else test.conditions[chosen]
-    eights = Part(test.indices[chosen], test.rows[chosen], test.labels[chosen], conditions)
-    codes = specimen.encode(eights)[0]
-    ends = specimen.decode(codes, conditions)
-    between = _between(codes)
-    labels = None if conditions is None else np.full((len(between), 1), EIGHT, np.float32)
-    for images in (specimen.decode(between, labels), _between(eights.rows), _between(ends)):
-        eight = classifier_of("mnist").probabilities(images)[:, EIGHT].reshape(-1, PATHS)
-        yield PathConfidence(float(eight.mean()), float(eight.min(axis=0).mean()))
+    eights = np.flatnonzero(test.labels == EIGHT)[: 2 * PATHS]
+    first, last = choose(test.rows[eights].reshape(len(eights), -1))
+    starts, ends = (_rows_of(test, eights[side]) for side in (first, last))
+    codes = [specimen.encode(side)[0] for side in (starts, ends)]
+    conditions = np.full((PATHS, 1), EIGHT, np.float32)
+    decoded = [specimen.decode(side, conditions) for side in codes]
+    between = _between(*codes)
+    repeated = np.full((len(between), 1), EIGHT, np.float32)
+    paths = (
+        specimen.decode(between, repeated),
+        _between(starts.rows, ends.rows),
+        _between(*decoded),
+    )
+    classifier = classifier_of("mnist")
+    written = classifier.features(test.rows[test.labels == EIGHT])
+    for images in paths:
+        eight = classifier.probabilities(images)[:, EIGHT].reshape(-1, PATHS)
+        distance = frechet_distance(classifier.features(images), written)
+        yield PathQuality(float(eight.mean()), float(eight.min(axis=0).mean()), distance)
 
 
-def _between(ends: FloatArray) -> FloatArray:
-    """Mix neighbours in equal steps without the ends: (steps * pairs, ...)."""
+def neighbouring_pairs(rows: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Join rows as the data set has them one after another, which is by chance."""
+    return np.arange(0, len(rows), 2), np.arange(1, len(rows), 2)
+
+
+def unlike_pairs(rows: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Join every other row with the one that has the fewest pixels in common with it.
+
+    Mixing two pictures that nearly coincide gives a picture of the same kind, whatever the path;
+    only unlike ones tell paths apart.
+    """
+    first = np.arange(0, len(rows), 2)
+    return first, (rows[first] @ rows.T).argmin(axis=1)
+
+
+PAIRS: dict[str, PairChoice] = {
+    "pairs of": neighbouring_pairs,
+    "pairs of unlike": unlike_pairs,
+}
+
+
+def _rows_of(part: Part, chosen: NDArray[np.intp]) -> Part:
+    conditions = None if part.conditions is None else part.conditions[chosen]
+    return Part(part.indices[chosen], part.rows[chosen], part.labels[chosen], conditions)
+
+
+def _between(starts: FloatArray, ends: FloatArray) -> FloatArray:
+    """Mix starts and ends in equal steps, without either: (steps * pairs, ...)."""
     shares = np.linspace(0, 1, PATH_STEPS, dtype=np.float32)[1:-1]
-    return np.concatenate([(1 - share) * ends[0::2] + share * ends[1::2] for share in shares])
+    return np.concatenate([(1 - share) * starts + share * ends for share in shares])
 
 
 def _every_class(specimen: Specimen, count: int) -> FloatArray | None:
