@@ -11,6 +11,7 @@ from service.bundle.storage import Bundle, read_bundle
 from service.inference.sampling import GaussianMixture
 from service.inference.session import FloatArray
 from training.datasets import Dataset, load_dataset
+from training.generated_points import GENERATORS
 from training.inference import GraphRunner
 from training.recipe import DatasetName, Recipe
 from training.recipe_files import parse_recipe
@@ -56,15 +57,16 @@ class Specimen:
         graphs = self.manifest.graphs
         return GraphRunner({name: (graphs[name], self.bundle.graph(name)) for name in graphs})
 
-    @cached_property
+    @property
     def split(self) -> Split:
-        """The four parts of its data."""
+        """The four parts of its data, cut anew each time: all of them in memory would be much."""
         return split_dataset(self.dataset, self.recipe.data, self.recipe.seed)
 
     @property
     def dataset(self) -> Dataset:
         """Its data set, read once for all bundles that share it."""
-        return _dataset(self.recipe.data.dataset)
+        name = self.recipe.data.dataset
+        return _dataset(name, self.recipe.seed if name in GENERATORS else 0)
 
     @cached_property
     def mixture(self) -> GaussianMixture:
@@ -133,5 +135,5 @@ def catalog_arguments(description: str | None) -> argparse.ArgumentParser:
 
 
 @cache
-def _dataset(name: DatasetName) -> Dataset:
-    return load_dataset(name)
+def _dataset(name: DatasetName, seed: int) -> Dataset:
+    return load_dataset(name, seed)

@@ -61,10 +61,10 @@ def subspace_table(specimens: Iterable[Specimen]) -> Table:
     header = ("bundle", "largest principal angle", "test MSE", "test MSE of PCA")
     table = Table(*header, title="Linear networks against PCA fitted to the same training rows")
     for specimen in specimens:
-        test = specimen.split.test
-        baseline = fit_linear_baseline(_flat(specimen.split.train.rows), specimen.code_size)
-        outputs = _flat(specimen.reconstruct(test))
-        rows = _flat(test.rows)
+        split = specimen.split
+        baseline = fit_linear_baseline(_flat(split.train.rows), specimen.code_size)
+        outputs = _flat(specimen.reconstruct(split.test))
+        rows = _flat(split.test.rows)
         table.add_row(
             specimen.name,
             f"{principal_angle_degrees(outputs, baseline):.4f} degrees",
@@ -158,7 +158,8 @@ def neighbour_table(specimens: Iterable[Specimen]) -> Table:
 
 def neighbour_accuracy(specimen: Specimen) -> float:
     """Classify test rows by the training rows whose codes are nearest."""
-    train, test = specimen.split.train, specimen.split.test
+    split = specimen.split
+    train, test = split.train, split.test
     chosen = slice(FITTED_ROWS)
     conditions = None if train.conditions is None else train.conditions[chosen]
     fitted = Part(train.indices[chosen], train.rows[chosen], train.labels[chosen], conditions)
