@@ -68,13 +68,8 @@ def fit_layerwise(
     earlier_epochs = 0
     for number, stage in enumerate(recipe.layerwise, 1):
         encoder = _chain(encoder_layers[: stage.encoder_layers], train.shape[1:])
-        decoder = _chain(decoder_layers[-stage.decoder_layers :], encoder.output_shape[1:])
+        decoder = _way_back(decoder_layers[-stage.decoder_layers :], encoder, number - 1)
         del encoder_layers[: stage.encoder_layers], decoder_layers[-stage.decoder_layers :]
-        if decoder.output_shape != encoder.input_shape:
-            raise RecipeError(
-                f"layerwise[{number - 1}]: rows of shape {encoder.input_shape[1:]} come back as"
-                f" {decoder.output_shape[1:]}"
-            )
         part = PlainAutoencoder(encoder, decoder, corruption=None)
         trainer = Trainer(part, _stage_recipe(recipe, stage), train, validation)
         history = fit(
@@ -95,6 +90,23 @@ def _chain(layers: list[keras.layers.Layer], row_shape: tuple[int, ...]) -> kera
     for layer in layers:
         tensor = layer(tensor)
     return keras.Model(inputs, tensor)
+
+
+def _way_back(
+    layers: list[keras.layers.Layer], encoder: keras.Model, position: int
+) -> keras.Model:
+    codes, rows = encoder.output_shape[1:], encoder.input_shape[1:]
+    try:
+        decoder = _chain(layers, codes)
+    except ValueError as error:
+        raise RecipeError(
+            f"layerwise[{position}]: its decoder layers do not take codes of shape {codes}"
+        ) from error
+    if decoder.output_shape[1:] != rows:
+        raise RecipeError(
+            f"layerwise[{position}]: rows of shape {rows} come back as {decoder.output_shape[1:]}"
+        )
+    return decoder
 
 
 def _stage_recipe(recipe: Recipe, stage: LayerwiseStage) -> Recipe:

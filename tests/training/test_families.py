@@ -1,4 +1,4 @@
-"""Every kind of autoencoder trains from its seed alone, survives interruption and exports exactly."""
+"""Every kind of autoencoder trains from its seed alone, outlives interruption, exports exactly."""
 
 from pathlib import Path
 

@@ -240,6 +240,7 @@ class Interruption:
 
     def finish_epoch(self, record: EpochRecord, best_epoch: int) -> None:
         """Interrupt once enough epochs are done."""
+        del record, best_epoch
         self._left -= 1
         if self._left == 0:
             raise KeyboardInterrupt
