@@ -25,6 +25,7 @@ from service.api.middleware import (
 )
 from service.api.problems import (
     METHOD_NOT_ALLOWED,
+    PROBLEMS,
     Problem,
     detail_of,
     problem_body,
@@ -35,6 +36,7 @@ from service.api.requests import Understood, understand
 from service.errors import (
     BodyTooLarge,
     DeadlineExceeded,
+    Draining,
     Fault,
     RequestError,
     UnsupportedMediaType,
@@ -87,6 +89,10 @@ class HotPath:
             details = await self._answer(call, scope, receive, send, observation)
         except ClientGoneError:
             observation.finish(_CLIENT_CLOSED_REQUEST)
+        except asyncio.CancelledError:
+            # The server stops, and has waited for open requests as long as it is willing to.
+            detail = "the service stopped before the answer was ready"
+            await _send_problem(send, observation, PROBLEMS[Draining], detail)
         except RequestError as error:
             problem = problem_for(error)
             await _send_problem(send, observation, problem, str(error), error.faults)

@@ -7,29 +7,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle.manifest import (
-    CALIBRATION_FILE,
     DECODER,
     ENCODER,
-    PRIORS_FILE,
     Capability,
 )
 from service.bundle.storage import Bundle
 from service.errors import (
-    BundleFileCorrupted,
     CapabilityMissing,
     Fault,
     InvalidInput,
-    InvalidManifest,
     NonFiniteResult,
 )
 from service.inference.graphs import Graph, Ticket
-from service.inference.sampling import GaussianMixture, Prior, StandardNormal
+from service.inference.sampling import Prior, read_priors
 from service.inference.scoring import (
     Scores,
     conformal_p_values,
     discovery_threshold,
     least_discoveries,
     p_value_floor,
+    read_calibration,
     threshold_at,
 )
 from service.inference.session import FloatArray
@@ -100,8 +97,8 @@ class Autoencoder:
         """
         self.manifest = bundle.manifest
         self._graphs = graphs
-        self._calibration = _read_calibration(bundle)
-        self._priors = _read_priors(bundle)
+        self._calibration = read_calibration(bundle)
+        self._priors = read_priors(bundle)
 
     def require(self, capability: Capability) -> None:
         """Refuse a call that the bundle does not serve.
@@ -334,42 +331,3 @@ def _refuse_non_finite(output: FloatArray, field: str) -> None:
         f"{len(rows)} of {len(output)} rows overflow inside the model",
         [Fault(f"/{field}/{row}", f"row {row} {detail}") for row in rows[:10]],
     )
-
-
-def _read_calibration(bundle: Bundle) -> dict[str, Scores]:
-    scores = bundle.manifest.anomaly.scores if bundle.manifest.anomaly else {}
-    arrays = bundle.arrays(CALIBRATION_FILE) if CALIBRATION_FILE in bundle.files else {}
-    calibration: dict[str, Scores] = {}
-    for name, spec in scores.items():
-        values = arrays.get(name, np.empty(0)).astype(np.float64)
-        if values.shape != (spec.calibration_rows,):
-            raise BundleFileCorrupted(
-                f"{CALIBRATION_FILE}: {name} has shape {values.shape}, the manifest says"
-                f" {spec.calibration_rows} rows"
-            )
-        if not np.isfinite(values).all() or (np.diff(values) < 0).any():
-            raise BundleFileCorrupted(f"{CALIBRATION_FILE}: {name} is not finite and ascending")
-        calibration[name] = values
-    return calibration
-
-
-def _read_priors(bundle: Bundle) -> dict[str, Prior]:
-    dimensions = int(np.prod(bundle.manifest.code.shape))
-    available = bundle.manifest.priors.available if bundle.manifest.priors else {}
-    priors: dict[str, Prior] = {}
-    for name, spec in available.items():
-        if spec.kind == "standard-normal":
-            priors[name] = StandardNormal(dimensions)
-            continue
-        mixture = GaussianMixture.from_arrays(bundle.arrays(PRIORS_FILE))
-        if mixture.dimensions != dimensions:
-            raise InvalidManifest(
-                f"{PRIORS_FILE} draws {mixture.dimensions} values, a code has {dimensions}"
-            )
-        if len(mixture.weights) != spec.components:
-            raise InvalidManifest(
-                f"{PRIORS_FILE} has {len(mixture.weights)} components, the prior {name}"
-                f" {spec.components}"
-            )
-        priors[name] = mixture
-    return priors

@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from service.bundle.manifest import PRIORS_FILE
+from service.bundle.storage import Bundle
 from service.errors import InvalidManifest
 from service.inference.session import FloatArray
 
@@ -151,3 +153,31 @@ class GaussianMixture:
         projection = ("projection_mean", "projection_components")
         parameters |= {name: arrays[name] for name in projection if name in arrays}
         return cls(**{name: array.astype(np.float64) for name, array in parameters.items()})
+
+
+def read_priors(bundle: Bundle) -> dict[str, Prior]:
+    """Return the priors of a bundle, by name.
+
+    Raises:
+        InvalidManifest: A mixture does not draw codes of this bundle, or is not the one described.
+        BundleFileCorrupted: The file cannot be read.
+    """
+    dimensions = int(np.prod(bundle.manifest.code.shape))
+    available = bundle.manifest.priors.available if bundle.manifest.priors else {}
+    priors: dict[str, Prior] = {}
+    for name, spec in available.items():
+        if spec.kind == "standard-normal":
+            priors[name] = StandardNormal(dimensions)
+            continue
+        mixture = GaussianMixture.from_arrays(bundle.arrays(PRIORS_FILE))
+        if mixture.dimensions != dimensions:
+            raise InvalidManifest(
+                f"{PRIORS_FILE} draws {mixture.dimensions} values, a code has {dimensions}"
+            )
+        if len(mixture.weights) != spec.components:
+            raise InvalidManifest(
+                f"{PRIORS_FILE} has {len(mixture.weights)} components, the prior {name}"
+                f" {spec.components}"
+            )
+        priors[name] = mixture
+    return priors

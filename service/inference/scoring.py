@@ -3,9 +3,33 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import EmptyCalibration
+from service.bundle.manifest import CALIBRATION_FILE
+from service.bundle.storage import Bundle
+from service.errors import BundleFileCorrupted, EmptyCalibration
 
 Scores = NDArray[np.float64]
+
+
+def read_calibration(bundle: Bundle) -> dict[str, Scores]:
+    """Return the calibration scores of a bundle, by score; empty for one without.
+
+    Raises:
+        BundleFileCorrupted: They are not as many as the manifest says, or not finite, ascending.
+    """
+    scores = bundle.manifest.anomaly.scores if bundle.manifest.anomaly else {}
+    arrays = bundle.arrays(CALIBRATION_FILE) if CALIBRATION_FILE in bundle.files else {}
+    calibration: dict[str, Scores] = {}
+    for name, spec in scores.items():
+        values = arrays.get(name, np.empty(0)).astype(np.float64)
+        if values.shape != (spec.calibration_rows,):
+            raise BundleFileCorrupted(
+                f"{CALIBRATION_FILE}: {name} has shape {values.shape}, the manifest says"
+                f" {spec.calibration_rows} rows"
+            )
+        if not np.isfinite(values).all() or (np.diff(values) < 0).any():
+            raise BundleFileCorrupted(f"{CALIBRATION_FILE}: {name} is not finite and ascending")
+        calibration[name] = values
+    return calibration
 
 
 def conformal_p_values(scores: Scores, calibration: Scores) -> Scores:
