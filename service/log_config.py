@@ -40,7 +40,8 @@ def configure_logging(level: str, log_format: Literal["json", "console"]) -> Non
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         library = logging.getLogger(name)
         library.handlers = []
-        library.propagate = True
+        # Requests have a line of ours; uvicorn's would hold their query as well.
+        library.propagate = name != "uvicorn.access"
 
 
 # Both leave out the local variables that structlog prints with a traceback by default: in a frame
