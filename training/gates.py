@@ -42,7 +42,7 @@ MOST_ERROR_RATIO = 2.0
 ONE_IN_A_THOUSAND = 3.09  # standard deviations of a normal distribution, one-sided
 # Stands for a ratio to an error of 0: manifests hold finite numbers.
 GREATEST_RATIO = 1e9
-LINEAR_LAYERS = {"dense", "flatten", "reshape"}
+LINEAR_LAYERS = {"dense", "tied-dense", "flatten", "reshape"}
 FAMILY_TERMS = {"reconstruction", "divergence"}
 
 

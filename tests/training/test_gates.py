@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from typer.testing import CliRunner
 
 from service.bundle.storage import read_bundle
+from training.__main__ import app
 from training.errors import GatesRefused
 from training.fitting import Progress
 from training.gates import (
+    denoising,
     divergence_by_dimension,
     explained_variance,
+    is_linear,
+    linear_comparison,
     memorisation,
     score_variation,
     varying_units,
@@ -24,7 +30,7 @@ from training.gates import (
 from training.history import EpochRecord
 from training.pipeline import export_model, publish_model, train_and_publish, train_model
 from training.recipe_files import load_recipe
-from training.stages import TrainedModel
+from training.stages import GateResult, TrainedModel
 
 # Keras's variables do not know NumPy 2's copy keyword yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -125,6 +131,47 @@ def test_a_code_whose_units_died_is_refused_unless_there_is_a_reason(
     assert "score-variation" not in manifest.provenance.gates_waived
     figures = {(metric.name, metric.split): metric.value for metric in manifest.metrics}
     assert figures["live-code-share", "test"] == 0.5
+
+
+def comparison(model: TrainedModel, error: float, **terms: float) -> GateResult:
+    """Compare with PCA of error 1 a model that had these terms beside the reconstruction."""
+    record = replace(model.history[-1], training={"reconstruction": 1.0, **terms})
+    return linear_comparison(replace(model, history=[record]), error, 1.0, components=8)
+
+
+def test_a_network_no_better_than_pca_is_refused(learned: TrainedModel) -> None:
+    assert comparison(learned, 0.99).state == "passed"
+    assert comparison(learned, 1.0).state == "refused"
+
+
+def test_a_linear_network_may_equal_pca(learned: TrainedModel) -> None:
+    linear = replace(learned, recipe=load_recipe("sine-linear"))
+    assert comparison(linear, 1.04).state == "passed"
+    assert comparison(linear, 1.06).state == "refused"
+
+
+def test_pca_is_not_asked_of_a_code_under_a_penalty(learned: TrainedModel) -> None:
+    found = comparison(learned, 3.0, contractive=0.1)
+    assert found.state == "informative"
+    assert "penalty (contractive)" in found.finding
+
+
+def test_a_network_is_linear_when_all_its_layers_are() -> None:
+    assert is_linear(load_recipe("plane-pca"))
+    assert not is_linear(load_recipe("sine-deep"))
+    assert not is_linear(load_recipe("digits-stacked"))
+
+
+def test_denoising_that_leaves_more_error_than_the_noise_is_refused() -> None:
+    assert denoising(0.3, 0.2).state == "refused"
+    assert denoising(0.1, 0.2).measured == pytest.approx(0.5)
+    assert denoising(0.1, 0.2).state == "passed"
+
+
+def test_publishing_without_a_reason_is_no_waiver() -> None:
+    outcome = CliRunner().invoke(app, ["train", "digits-stacked", "--allow", " "])
+    assert outcome.exit_code == 2
+    assert "a reason is needed" in outcome.output
 
 
 def test_scores_that_are_all_alike_are_refused() -> None:
