@@ -24,7 +24,7 @@ from training.plots.histograms import (
 from training.plots.maps import code_map
 from training.seeds import Stream, derived_seed
 
-MAP_POINTS = 4000
+MAP_POINTS = 2500
 NEIGHBOUR_MAP_POINTS = 1000  # some seconds of t-SNE
 LEAST_NEIGHBOUR_MAP_POINTS = 50
 PERPLEXITY = 30.0

@@ -29,6 +29,7 @@ from training.plots.style import (
 NARROW_UNITS = 2  # so many histograms fit in half the page
 _SCORE_BINS = 60
 _BINS = 40
+_OUTLINE = "stepfilled"  # one shape instead of a bar per bin
 _CELLS = 40
 _SHOWN_QUANTILES = (0.001, 0.999)
 
@@ -88,7 +89,8 @@ def unit_histograms(columns: Mapping[str, FloatArray], *, standard_normal: bool)
         figure, panels = new_panels(len(columns), across, width, height)
         for panel, (name, values) in zip(panels, columns.items(), strict=True):
             low, high = _shown_range(values)
-            panel.hist(values, bins=list(np.linspace(low, high, _BINS)), density=True, color=BLUE)
+            bins = list(np.linspace(low, high, _BINS))
+            panel.hist(values, bins, density=True, color=BLUE, histtype=_OUTLINE)
             mean, deviation = float(values.mean()), float(values.std())
             if standard_normal or deviation > 0:
                 normal = NormalDist() if standard_normal else NormalDist(mean, deviation)
@@ -124,7 +126,7 @@ def joint_distributions(columns: Mapping[str, FloatArray]) -> str:
                     axes.set_axis_off()
                     continue
                 if across == down:
-                    axes.hist(columns[vertical], edges[vertical], color=BLUE)
+                    axes.hist(columns[vertical], edges[vertical], color=BLUE, histtype=_OUTLINE)
                 else:
                     _joint_histogram(
                         axes,
@@ -150,7 +152,8 @@ def activation_histograms(layers: Mapping[str, FloatArray]) -> str:
         figure, panels = new_panels(len(layers), min(max(len(layers), 2), 5), FULL_WIDTH, 1.7)
         for panel, (name, values) in zip(panels, layers.items(), strict=True):
             bins = list(np.linspace(*_shown_range(values), _BINS))
-            panel.hist(values, bins, weights=np.full(len(values), 1 / len(values)), color=BLUE)
+            weights = np.full(len(values), 1 / len(values))
+            panel.hist(values, bins, weights=weights, color=BLUE, histtype=_OUTLINE)
             panel.set(yscale="log", title=name)
             panel.minorticks_off()
             panel.xaxis.set_major_locator(MaxNLocator(4))

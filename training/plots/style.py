@@ -22,7 +22,7 @@ CLASS_COLOURS = (
 )
 # Widths in inches of a picture in half a page and across it: their text has one size on the page.
 HALF_WIDTH, FULL_WIDTH = 5.2, 11.0
-_BITMAP_DPI = 130
+_BITMAP_DPI = 110
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
