@@ -13,10 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.catalog import Specimen, catalog_arguments, open_catalog
+from benchmarks.catalog import (
+    Specimen,
+    catalog_arguments,
+    markdown_table,
+    open_catalog,
+    print_table,
+)
 from service.bundle.manifest import DECODER, ENCODER
 from service.inference.session import FloatArray, Session, SessionOptions
 
@@ -35,7 +39,7 @@ def main() -> None:
         f"Graphs of bundles; rows/s of encoder and decoder in batches of {BATCH_ROWS},"
         f" {arguments.threads} thread{'' if arguments.threads == 1 else 's'}"
     )
-    table = Table("bundle", "MB", "encode rows/s", "decode rows/s", "nodes", title=title)
+    table = markdown_table(title, "bundle", "MB", "encode rows/s", "decode rows/s", "nodes")
     for specimen in open_catalog(arguments.models or [Path("models")], arguments.names):
         encoded, decoded = (
             rows_per_second(specimen, graph, options) for graph in (ENCODER, DECODER)
@@ -47,7 +51,7 @@ def main() -> None:
             f"{decoded:,.0f}",
             node_counts(specimen),
         )
-    Console(width=140).print(table)
+    print_table(table)
 
 
 def node_counts(specimen: Specimen) -> str:

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.table import Table
+
 from service.bundle.manifest import DECODER, ENCODER, PRIORS_FILE, Manifest
 from service.bundle.storage import Bundle, read_bundle
 from service.inference.sampling import GaussianMixture
@@ -17,6 +21,8 @@ from training.recipe import DatasetName, Recipe
 from training.recipe_files import parse_recipe
 from training.results import read_published
 from training.splitting import Part, Split, split_dataset
+
+PAGE_COLUMNS = 220
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,19 @@ def catalog_arguments(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("names", nargs="*", help="only bundles of these names")
     return parser
+
+
+def markdown_table(title: str, *header: str) -> Table:
+    """Start a table that reads well on a terminal and in a Markdown page."""
+    return Table(*header, title=title, box=MARKDOWN, header_style="")
+
+
+def print_table(table: Table) -> None:
+    """Print a table of the kind above, its title as a paragraph before it; none without rows."""
+    if table.row_count:
+        title, table.title = table.title, None
+        print(f"\n{title}\n")
+        Console(width=PAGE_COLUMNS).print(table)
 
 
 @cache

@@ -21,10 +21,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
-from benchmarks.catalog import Specimen, catalog_arguments, open_with_data
+from benchmarks.catalog import (
+    Specimen,
+    catalog_arguments,
+    markdown_table,
+    open_with_data,
+    print_table,
+)
 from benchmarks.classifier import ImageClassifier, image_classifier
 from service.inference.sampling import Prior, StandardNormal
 from service.inference.session import FloatArray
@@ -80,7 +85,6 @@ def main() -> None:
     """Measure and print everything."""
     arguments = catalog_arguments(__doc__).parse_args()
     folders = arguments.models or [Path("models")]
-    console = Console(width=120)
     specimens = [
         specimen
         for specimen in open_with_data(folders, arguments.names)
@@ -88,18 +92,18 @@ def main() -> None:
     ]
     for dataset in sorted({specimen.recipe.data.dataset for specimen in specimens}):
         accuracy = classifier_of(dataset).test_accuracy
-        console.print(f"classifier of {dataset}: test accuracy {accuracy:.4f}")
-    console.print(distance_table(specimens))
+        print(f"classifier of {dataset}: test accuracy {accuracy:.4f}")
+    print_table(distance_table(specimens))
     for specimen in specimens:
         if specimen.manifest.conditions is not None:
             accuracy = conditional_accuracy(specimen)
-            console.print(
+            print(
                 f"{specimen.name}: {accuracy:.4f} of {CONDITIONAL_SAMPLES} samples are what was"
                 " asked for"
             )
     digits = [specimen for specimen in specimens if specimen.recipe.data.dataset == "mnist"]
     for pairs in PAIRS:
-        console.print(path_table(digits, pairs))
+        print_table(path_table(digits, pairs))
 
 
 @cache
@@ -111,7 +115,9 @@ def classifier_of(dataset: DatasetName) -> ImageClassifier:
 def distance_table(specimens: list[Specimen]) -> Table:
     """Tabulate Fréchet distances, bundle by bundle."""
     header = ("bundle", "family", "N(0, I)", "mixture", "reconstructions", "training images")
-    table = Table(*header, title="Fréchet distance from test images, classifier features")
+    table = markdown_table(
+        "Fréchet distance from test images, in the classifier's features", *header
+    )
     for specimen in specimens:
         found = distances(specimen)
         figures = (
@@ -189,14 +195,14 @@ def path_table(specimens: list[Specimen], pairs: str) -> Table:
     """
     header = ("bundle", "code path", "pixel path", "between decoded ends")
     title = (
-        f"Probability of an eight between {PATHS} {pairs} eights: mean (weakest step),"
-        " Fréchet distance from test eights"
+        f"Between {PATHS} {pairs} eights: probability of an eight, mean (weakest step); Fréchet"
+        " distance from test eights"
     )
-    table = Table(*header, title=title)
+    table = markdown_table(title, *header)
     for specimen in specimens:
         paths = eight_paths(specimen, PAIRS[pairs])
         cells = (
-            f"{path.mean_confidence:.4f} ({path.least_confidence:.4f}), {path.distance:.1f}"
+            f"{path.mean_confidence:.4f} ({path.least_confidence:.4f}); {path.distance:.1f}"
             for path in paths
         )
         table.add_row(specimen.name, *cells)

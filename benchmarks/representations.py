@@ -21,12 +21,17 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 from scipy.stats import kurtosis, skew
 from sklearn.neighbors import KNeighborsClassifier
 
-from benchmarks.catalog import Specimen, catalog_arguments, open_with_data
+from benchmarks.catalog import (
+    Specimen,
+    catalog_arguments,
+    markdown_table,
+    open_with_data,
+    print_table,
+)
 from service.bundle.manifest import ENCODER
 from service.inference.session import FloatArray
 from training.gates import is_linear
@@ -45,21 +50,20 @@ def main() -> None:
     """Measure and print everything that applies."""
     arguments = catalog_arguments(__doc__).parse_args()
     specimens = list(open_with_data(arguments.models or [Path("models")], arguments.names))
-    console = Console(width=120)
     for table in (
         subspace_table(specimen for specimen in specimens if is_linear(specimen.recipe)),
         activation_table(s for s in specimens if _penalties(s) & {"l1-activity", "kl-sparsity"}),
         jacobian_table(with_plain_twins(specimens)),
         neighbour_table(s for s in specimens if s.code_size == 2 and len(s.dataset.classes) > 1),
     ):
-        if table.row_count:
-            console.print(table)
+        print_table(table)
 
 
 def subspace_table(specimens: Iterable[Specimen]) -> Table:
     """Compare the subspaces of linear networks with those of PCA."""
     header = ("bundle", "largest principal angle", "test MSE", "test MSE of PCA")
-    table = Table(*header, title="Linear networks against PCA fitted to the same training rows")
+    title = "Linear networks against PCA fitted to the same training rows"
+    table = markdown_table(title, *header)
     for specimen in specimens:
         split = specimen.split
         baseline = fit_linear_baseline(_flat(split.train.rows), specimen.code_size)
@@ -87,7 +91,7 @@ def activation_table(specimens: Iterable[Specimen]) -> Table:
         "kurtosis",
     )
     title = "Sparse codes: means of units, and the median unit's higher moments (normal: 0, 0)"
-    table = Table(*header, title=title)
+    table = markdown_table(title, *header)
     for specimen in specimens:
         codes = _flat(specimen.encode(specimen.split.test)[0]).astype(np.float64)
         means = codes.mean(axis=0)
@@ -111,7 +115,7 @@ def jacobian_table(specimens: Iterable[Specimen]) -> Table:
     """Tabulate how strongly codes react to their rows."""
     header = ("bundle", "Jacobian norm: mean", "median", "largest", "test BCE")
     title = f"Frobenius norm of the encoder's Jacobian at {JACOBIAN_ROWS} test rows"
-    table = Table(*header, title=title)
+    table = markdown_table(title, *header)
     for specimen in specimens:
         test = specimen.split.test
         norms = jacobian_norms(specimen, test.rows[:JACOBIAN_ROWS])
@@ -149,7 +153,7 @@ def jacobian_norms(specimen: Specimen, rows: FloatArray) -> NDArray[np.float64]:
 def neighbour_table(specimens: Iterable[Specimen]) -> Table:
     """Tabulate how well classes are apart on planes of codes."""
     title = f"Accuracy of {NEIGHBOURS} nearest training codes on the plane, over test rows"
-    table = Table("bundle", "data", "k-NN accuracy", title=title)
+    table = markdown_table(title, "bundle", "data", "k-NN accuracy")
     for specimen in specimens:
         accuracy = neighbour_accuracy(specimen)
         table.add_row(specimen.name, specimen.recipe.data.dataset, f"{accuracy:.4f}")

@@ -21,6 +21,13 @@ SHORT_NAMES = {
     "auroc": "AUROC",
     "binary-cross-entropy": "BCE",
     "mean-squared-error": "MSE",
+    "denoised-binary-cross-entropy": "BCE of denoised rows",
+    "denoised-psnr-db": "PSNR of denoised rows in dB",
+    "denoised-ssim": "SSIM of denoised rows",
+    "noisy-psnr-db": "PSNR of noisy rows in dB",
+    "noisy-ssim": "SSIM of noisy rows",
+    "error-over-pca": "error over PCA's",
+    "principal-angle-degrees": "principal angle in degrees",
     "rounded-accuracy": "acc",
 }
 PLATFORM = "platform"
@@ -180,7 +187,7 @@ def _published_by_note(manifest: Manifest) -> dict[str, list[str]]:
 
 
 def _short(name: str) -> str:
-    return SHORT_NAMES.get(name, name.replace("-", " ").replace("psnr db", "PSNR in dB"))
+    return SHORT_NAMES.get(name, name.replace("-", " "))
 
 
 def _of_shipped_recipe(manifest: Manifest) -> bool:

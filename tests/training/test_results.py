@@ -106,7 +106,7 @@ def test_figures_that_nothing_is_published_for_are_shown_where_the_index_names_t
         metric("objective", 1.0),
     )
     cells = row(render_results(system_index(), read_published([tmp_path])), "sine-linear")
-    assert cells[3] == "principal angle degrees 0.123"
+    assert cells[3] == "principal angle in degrees 0.123"
     assert cells[4] == ""
 
 
