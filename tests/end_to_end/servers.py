@@ -102,4 +102,7 @@ def _address(process: "subprocess.Popen[bytes]", log: Path) -> tuple[str, int]:
 
 
 def _readiness(server: Server) -> str:
-    return httpx.get(f"{server.url}/readyz", timeout=START_SECONDS).text
+    try:
+        return httpx.get(f"{server.url}/readyz", timeout=START_SECONDS).text
+    except httpx.ConnectError:  # with several workers the address is known before one listens
+        return "loading"

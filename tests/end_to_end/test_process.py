@@ -1,0 +1,197 @@
+"""The service as a process: how it starts, how it stops, and what it says when it cannot start."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.api.moody_model import publish_moody, slow_rows
+from tests.bundles import PLANE, publish_tiny
+from tests.end_to_end.servers import (
+    ROOT,
+    START_SECONDS,
+    Server,
+    command,
+    environment,
+    serving,
+)
+
+# uvicorn ends with the signal that stopped it; its supervisor of several workers with 0.
+STOPPED = {0, -signal.SIGTERM}
+SHUTDOWN_SECONDS = 3
+# Stopping takes a fraction of a second; this much is for machines with other things to do.
+STOP_SECONDS = SHUTDOWN_SECONDS + 10
+
+
+def processes(server: Server) -> list[int]:
+    """Return the processes that the log says have started and not finished."""
+    started, finished = set[int](), set[int]()
+    for line in server.lines():
+        words = str(line["event"]).strip("[]").split()
+        if words[:3] == ["Started", "server", "process"]:
+            started.add(int(words[3].strip("[]")))
+        if words[:3] == ["Finished", "server", "process"]:
+            finished.add(int(words[3].strip("[]")))
+    return sorted(started - finished)
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_until(happened: Callable[[], Any]) -> None:
+    until = time.monotonic() + START_SECONDS
+    while not happened():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def encode(server: Server, rows: np.ndarray) -> httpx.Response:
+    return httpx.post(f"{server.url}/encode", json={"inputs": rows.tolist()}, timeout=START_SECONDS)
+
+
+def test_an_idle_service_stops_at_once(tiny_models_dir: Path, tmp_path: Path) -> None:
+    with (
+        serving(tiny_models_dir, tmp_path / "log") as server,
+        httpx.Client(base_url=server.url) as kept_alive,
+    ):
+        kept_alive.get("/healthz")
+        status, seconds = server.stop()
+
+    assert status in STOPPED
+    assert seconds < STOP_SECONDS
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_service_that_still_loads_stops_too(tiny_models_dir: Path, tmp_path: Path) -> None:
+    with serving(tiny_models_dir, tmp_path / "log", wait=False) as server:
+        status, seconds = server.stop()
+
+    assert status in STOPPED
+    assert seconds < STOP_SECONDS
+
+
+def stop_while_it_works(server: Server, seconds: float) -> httpx.Response:
+    """Ask for a slow answer, stop the service meanwhile, and return what came."""
+    with ThreadPoolExecutor(1) as client:
+        under_way = client.submit(encode, server, slow_rows(seconds))
+        time.sleep(0.2)
+        assert server.stop()[0] in STOPPED
+        return under_way.result()
+
+
+def test_a_request_under_way_is_answered_before_the_service_stops(tmp_path: Path) -> None:
+    publish_moody(tmp_path / "models")
+    patience = ("--shutdown-timeout-seconds", "60")
+    with serving(tmp_path / "models", tmp_path / "log", *patience) as server:
+        response = stop_while_it_works(server, 0.4)
+
+    assert response.status_code == 200
+    codes = response.json()["codes"]
+    np.testing.assert_allclose(codes, PLANE.encode(slow_rows(0.4)), rtol=1e-4)
+
+
+def test_a_request_that_takes_too_long_is_told_that_the_service_stops(tmp_path: Path) -> None:
+    publish_moody(tmp_path / "models")
+    impatience = ("--shutdown-timeout-seconds", "1")
+    with serving(tmp_path / "models", tmp_path / "log", *impatience) as server:
+        response = stop_while_it_works(server, 1.6)
+
+    assert response.status_code == 503
+    assert response.json()["type"] == "/errors#draining"
+    assert response.headers["retry-after"] == "1"
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_two_workers_share_the_port_stand_in_for_each_other_and_stop_together(
+    tmp_path: Path,
+) -> None:
+    publish_tiny(tmp_path / "models", PLANE)
+    rows = PLANE.rows(3)
+    with serving(tmp_path / "models", tmp_path / "log", "--workers", "2") as server:
+        wait_until(lambda: len(processes(server)) == 2)
+        killed, survivor = processes(server)
+        for _ in range(20):
+            response = encode(server, rows)
+            np.testing.assert_allclose(response.json()["codes"], PLANE.encode(rows), atol=1e-5)
+
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: len(processes(server)) == 3)  # the killed one never said it finished
+        (replacement,) = {*processes(server)} - {killed, survivor}
+        assert is_running(survivor)
+        assert is_running(replacement)
+        wait_until(lambda: encode(server, rows).status_code == 200)
+
+        status, seconds = server.stop()
+
+    assert status in STOPPED
+    assert seconds < STOP_SECONDS
+    wait_until(lambda: not any(map(is_running, (killed, survivor, replacement))))
+    # One line a request, from whichever worker answered it, and no other with its query.
+    requests = [line for line in server.lines() if line.get("path") == "/encode"]
+    assert len(requests) >= 21
+    assert "uvicorn.access" not in server.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "variables", "sentence"),
+    [
+        (
+            [],
+            {"PROT": "80"},
+            "unknown variable LATENTSERVE_PROT; docs/settings.md lists them all",
+        ),
+        (["--models-dir", "nowhere"], {}, "the models folder nowhere does not exist"),
+        (["--providers", "tpu"], {}, "unknown provider 'tpu'; there are cpu, cuda and auto"),
+    ],
+    ids=["variable", "folder", "provider"],
+)
+def test_what_cannot_be_served_is_one_sentence_and_status_2(
+    tmp_path: Path, flags: list[str], variables: dict[str, str], sentence: str
+) -> None:
+    ended = subprocess.run(
+        command(*flags),
+        cwd=ROOT,
+        env=environment(**({"MODELS_DIR": str(tmp_path)} | variables)),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == f"latentserve: {sentence}\n"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_in_use_is_named_and_the_service_does_not_start(
+    tmp_path: Path, workers: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = subprocess.run(
+            command("--port", str(port), "--models-dir", str(tmp_path), "--workers", workers),
+            cwd=ROOT,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=False,
+        )
+
+    assert ended.returncode == 3  # uvicorn's status for a failed start
+    assert "address already in use" in ended.stderr.lower()
+    assert "Traceback" not in ended.stderr
