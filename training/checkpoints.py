@@ -116,7 +116,7 @@ def _archive(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 def _read_archive(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise RunCorrupted(f"{path} cannot be read; remove the folder to train anew") from error

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import onnx
 import onnxslim
@@ -121,12 +122,13 @@ def export_graph(graph: GraphFunction) -> bytes:
         ExportFailed: The graph draws random numbers, needs operators of another domain, or is
             not valid ONNX.
     """
-    model = _convert(graph)
+    model: Any = _convert(graph)
+    # Before simplification, which draws random numbers once and keeps them as constants.
+    _refuse_foreign_operators(model, graph.signature.file)
     _use_plain_nearest_resize(model)
     try:
         model = onnxslim.slim(model)
         _declare_signature(model, graph.signature)
-        _refuse_foreign_operators(model, graph.signature.file)
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportFailed(f"{graph.signature.file} is not valid ONNX: {error}") from error
@@ -182,6 +184,9 @@ def _declare_signature(model: onnx.ModelProto, signature: GraphSignature) -> Non
         del nodes[:]
         nodes.extend(types.values())
     del graph.value_info[:]  # tf2onnx's own names for the batch axis
+    standard = [entry for entry in model.opset_import if not entry.domain]
+    del model.opset_import[:]
+    model.opset_import.extend(standard)
     model.ir_version = IR_VERSION
 
 
@@ -191,6 +196,3 @@ def _refuse_foreign_operators(model: onnx.ModelProto, file: str) -> None:
         raise ExportFailed(f"{file} needs operators outside the ONNX standard: {foreign}")
     if random := sorted({operator for _, operator in operators} & _RANDOM_OPERATORS):
         raise ExportFailed(f"{file} draws random numbers: {random}")
-    standard = [entry for entry in model.opset_import if not entry.domain]
-    del model.opset_import[:]
-    model.opset_import.extend(standard)

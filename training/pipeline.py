@@ -28,6 +28,7 @@ from training.parity import check_parity
 from training.preprocessing import fit_scaling
 from training.recipe import Recipe
 from training.report import render_report
+from training.scorers import scorer_named
 from training.seeds import Stream
 from training.splitting import split_dataset
 from training.stages import ExportedModel, GateResult, TrainedModel
@@ -98,6 +99,8 @@ def train_model(
         TrainingDiverged: The objective is not finite.
         RunCorrupted: The run's folder holds something else.
     """
+    for score in recipe.anomaly.scores:
+        scorer_named(score)  # a score that there is not is refused before training, not after
     dataset = load_dataset(recipe.data.dataset, recipe.seed)
     split = split_dataset(dataset, recipe.data, recipe.seed)
     scaling = fit_scaling(recipe.data.scaling, split.validation.rows)

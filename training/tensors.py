@@ -15,4 +15,5 @@ ops: Any = keras.ops
 
 def to_numpy(tensor: Tensor) -> FloatArray:
     """Return the values of an eager tensor or a variable as float32."""
-    return np.asarray(ops.convert_to_numpy(tensor), np.float32)
+    # The copy turns a variable into a tensor: variables are converted in a way NumPy 2 warns of.
+    return np.asarray(ops.convert_to_numpy(ops.copy(tensor)), np.float32)

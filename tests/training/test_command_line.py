@@ -1,0 +1,111 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from service.bundle.manifest import GOLDEN_FILE
+from service.bundle.storage import read_bundle_at
+from training.__main__ import app
+from training.pipeline import Publication
+
+pytestmark = pytest.mark.usefixtures("no_data_folder")
+
+# So few epochs that the gates would refuse the model.
+SHORT = [
+    *("--set", "training.epochs=3"),
+    *("--set", "code_density.components=[1, 2]"),
+    *("--allow", "trained for a test"),
+]
+
+
+def latentserve_train(*arguments: object) -> tuple[int, str]:
+    """Run the command in this process; return its exit code and all it wrote."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, result.output
+
+
+def test_a_recipe_becomes_a_bundle_that_verifies(tmp_path: Path) -> None:
+    code, output = latentserve_train(
+        "train", "digits-vae", "--models", tmp_path / "models", "--runs", tmp_path / "runs", *SHORT
+    )
+    verified, verification = latentserve_train("verify", tmp_path / "models/digits-vae/1")
+
+    assert code == 0, output
+    assert "epoch 3/3: loss" in output
+    assert "parity with Keras" in output
+    assert verified == 0, verification
+    assert "3 graphs reproduce their golden vectors" in verification
+    manifest = read_bundle_at(tmp_path / "models/digits-vae/1").manifest
+    assert manifest.code.variational
+    assert manifest.priors is not None
+    assert manifest.priors.default == "standard-normal"
+    assert manifest.provenance.epochs == 3
+
+
+def test_a_finished_run_is_only_exported_again(tmp_path: Path) -> None:
+    command = ["train", "digits-stacked", "--models", tmp_path / "models"]
+    options = ["--runs", tmp_path / "runs", *SHORT]
+    latentserve_train(*command, *options)
+
+    code, output = latentserve_train(*command, *options, "--set", "description=Other words.")
+
+    first = read_bundle_at(tmp_path / "models/digits-stacked/1")
+    second = read_bundle_at(tmp_path / "models/digits-stacked/2")
+    assert code == 0, output
+    assert "epoch" not in output.split("published")[0]
+    assert second.manifest.description == "Other words."
+    golden, again = first.arrays(GOLDEN_FILE), second.arrays(GOLDEN_FILE)
+    assert golden.keys() == again.keys()
+    for name, vectors in golden.items():
+        np.testing.assert_array_equal(again[name], vectors)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["digits"], "error: there is no recipe 'digits'"),
+        (["digits-vae", "--set", "training.epoch=3"], "training.epoch: a recipe has no such field"),
+        (["digits-vae", "--set", "data.test_rows=1500"], "leave none of 1797 to train on"),
+        (
+            ["digits-vae", "--set", 'data.normal_classes=["ten"]'],
+            "has no class 'ten'; it has 0, 1, 2",
+        ),
+        (
+            ["digits-vae", "--set", 'anomaly.scores=["surprise"]'],
+            "'surprise' is none of reconstruction-error",
+        ),
+    ],
+)
+def test_a_wrong_recipe_is_refused_in_one_sentence(
+    arguments: list[str], sentence: str, tmp_path: Path
+) -> None:
+    code, output = latentserve_train("train", *arguments, "--models", tmp_path, "--runs", tmp_path)
+
+    assert code == 2
+    assert sentence in output
+    assert len(output.strip().splitlines()) == 1
+
+
+def test_missing_data_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATENTSERVE_DATA_DIR", str(tmp_path))
+
+    code, output = latentserve_train("train", "mnist-stacked", "--models", tmp_path)
+
+    assert code == 1
+    assert "train-images-idx3-ubyte.gz cannot be read" in output
+
+
+def test_an_altered_bundle_does_not_verify(publication: Publication, tmp_path: Path) -> None:
+    name = publication.location.name
+    shutil.copytree(publication.location.folder, tmp_path / name / "1")
+    path = tmp_path / name / "1" / "encoder.onnx"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+    code, output = latentserve_train("verify", path.parent)
+
+    assert code == 1
+    assert "error: encoder.onnx" in output
