@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import f1_score, roc_auc_score
 
 from service.bundle.manifest import Metric
 from service.inference.scoring import Scores, threshold_at
@@ -133,6 +133,7 @@ def detection_metrics(
         flagged = np.zeros_like(abnormal) if threshold is None else scores > threshold
         figures[f"accuracy-at-{rate:g}"] = float((flagged == abnormal).mean())
         figures[f"recall-at-{rate:g}"] = float(flagged[abnormal].mean())
+        figures[f"f1-at-{rate:g}"] = float(f1_score(abnormal, flagged))
     return _metrics(figures, "test", len(scores))
 
 
