@@ -88,13 +88,15 @@ def make_requests(http: httpx.Client) -> list[Request]:
     Args:
         http: A client of the service.
     """
-    requests: list[Request] = []
-    for model in http.get("/models").raise_for_status().json()["models"]:
-        if model["default_version"] is None:
-            continue
-        described = http.get(f"/models/{model['name']}").raise_for_status().json()
-        requests += _requests_of(described)
-    return [*requests, *_mistakes(requests[0].model)]
+    names = [
+        model["name"]
+        for model in http.get("/models").raise_for_status().json()["models"]
+        if model["default_version"] is not None
+    ]
+    described = [http.get(f"/models/{name}").raise_for_status().json() for name in names]
+    plain = [model["name"] for model in described if not model["manifest"]["conditions"]]
+    requests = [request for model in described for request in _requests_of(model)]
+    return [*requests, *_mistakes(plain[0])]
 
 
 def _requests_of(described: dict[str, Any]) -> Iterator[Request]:
