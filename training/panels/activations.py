@@ -43,14 +43,25 @@ def layer_activations(subject: Subject) -> list[LayerActivations]:
     autoencoder = subject.model.autoencoder
     codes = autoencoder.encode(scaled, conditions)[0]
     return [
-        *_stack_activations("encoder", autoencoder.encoder, scaled, conditions),
-        *_stack_activations("decoder", autoencoder.decoder, codes, conditions),
+        *stack_activations("encoder", autoencoder.encoder, scaled, conditions),
+        *stack_activations("decoder", autoencoder.decoder, codes, conditions),
     ]
 
 
-def _stack_activations(
+def stack_activations(
     name: str, stack: keras.Model, inputs: Any, conditions: FloatArray | None
 ) -> Iterator[LayerActivations]:
+    """Run a network and keep what every layer with a non-linearity puts out.
+
+    Args:
+        name: What to call the network.
+        stack: An encoder or decoder.
+        inputs: Its scaled rows or codes, (rows, ...).
+        conditions: Shape (rows, 1) where it takes them, else None.
+
+    Yields:
+        One entry per layer, in order; a unit is dead when no row changes it.
+    """
     layers: list[Any] = [layer for layer in stack.layers if _is_activated(layer)]
     if not layers:
         return
