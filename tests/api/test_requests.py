@@ -292,11 +292,11 @@ async def test_a_field_in_the_query_and_in_the_body_is_refused(client: Client) -
 
 async def test_very_many_wrong_options_cost_no_more_than_a_few(client: Client) -> None:
     """Each took a tenth of a millisecond: these bodies would have held the service for minutes."""
-    wrong = [None] * 1_000_000
+    wrong = [None] * 300_000
     for fields in ({"ids": wrong}, {"conditions": {"label": wrong}}):
         response = await client.call("encode", model="plane", inputs=ROWS, **fields)
         assert len(expect_problem(response, 422, "invalid-input")["errors"]) == 1
-    many = dict.fromkeys(map(str, range(200_000)), 1)
+    many = dict.fromkeys(map(str, range(50_000)), 1)
     response = await client.call("encode", model="plane", inputs=ROWS, **many)
     assert len(expect_problem(response, 422, "invalid-input")["errors"]) == 10
 

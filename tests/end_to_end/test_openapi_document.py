@@ -103,7 +103,7 @@ def test_every_answer_is_in_the_document(
 ) -> None:
     operation = document[path][method]
 
-    @settings(max_examples=15, suppress_health_check=SLOW_TO_MAKE_UP)
+    @settings(max_examples=12, suppress_health_check=SLOW_TO_MAKE_UP)
     @given(case=operation.as_strategy(generation_mode=mode))
     def answered_as_documented(case: Case) -> None:
         case.call_and_validate(checks=CHECKS, timeout=START_SECONDS)
