@@ -60,9 +60,9 @@ def fit_code_density(
     Source: Ghosh et al., From variational to deterministic autoencoders, ICLR 2020.
     """
     random = generator(seed, Stream.CODE_DENSITY)
-    train, validation = _flat(train), _flat(validation)
     if len(train) > settings.fit_rows:
         train = train[random.choice(len(train), settings.fit_rows, replace=False)]
+    train, validation = _flat(train), _flat(validation)
     projection: Any = None
     if train.shape[1] > MAX_DIMENSIONS:
         projection = PCA(MAX_DIMENSIONS, random_state=derived_seed(seed, Stream.CODE_DENSITY))
