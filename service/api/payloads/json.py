@@ -9,11 +9,13 @@ empty list has that of a list of one value, so the numbers are counted as well.
 import json
 import re
 from collections.abc import Collection, Mapping
+from math import prod
 from typing import Any, cast
 
 import numpy as np
 import orjson
 import simdjson
+from numpy.typing import NDArray
 
 from service.api.payloads.rows import RowFormat, Shape, json_type, rows_from_lists
 from service.errors import InvalidInput, MalformedBody
@@ -26,6 +28,7 @@ _NON_FINITE_LITERAL = re.compile(rb"[\s:,\[]-?(?:NaN|Infinity)\b")
 _OVERSIZED_NUMBER = re.compile(r"NUMBER_ERROR|BIGINT_ERROR")
 _FIELD_TWICE = "the body names a field twice"
 _MOST_DIGITS = 400  # more than any float64 has before its decimal point
+_MOST_BYTES_A_VALUE = 64  # brackets, spaces and digits of a value, in the most generous layout
 
 
 class JsonBody:
@@ -77,19 +80,25 @@ class JsonBody:
         if self._rows_field not in self._names:
             field = row_format.field
             raise InvalidInput.at(f"/{field}", f"the body has no field {field}")
-        if isinstance(self._rows, simdjson.Array) and not row_format.typed_columns:
+        if isinstance(self._rows, simdjson.Array):
             row_format.refuse_count(len(self._rows))
-            shape = _shape_of(self._rows[0])
-            if shape in row_format.forms and self._is_regular(len(self._rows), shape):
-                try:
-                    buffer = self._rows.as_buffer(of_type="d")
-                except TypeError:  # something else than a number: found below, by name
-                    pass
-                else:
-                    values = np.frombuffer(buffer)
-                    if len(values) == len(self._rows) * row_format.size:
-                        return row_format.cast(values)
+            numbers = None if row_format.typed_columns else self._numbers(self._rows, row_format)
+            if numbers is not None:
+                return row_format.cast(numbers)
+            if len(self._body) > _MOST_BYTES_A_VALUE * row_format.size * len(self._rows):
+                _refuse_overlong(self._rows, row_format)
         return rows_from_lists(_plain(self._rows), row_format)
+
+    def _numbers(self, rows: simdjson.Array, row_format: RowFormat) -> NDArray[np.float64] | None:
+        """Return all numbers of regular rows; None when they are not, or hold something else."""
+        shape = _shape_of(rows[0])
+        if shape not in row_format.forms or not self._is_regular(len(rows), shape):
+            return None
+        try:
+            numbers = np.frombuffer(rows.as_buffer(of_type="d"))
+        except TypeError:  # something else than a number
+            return None
+        return numbers if len(numbers) == len(rows) * row_format.size else None
 
     def _is_regular(self, rows: int, shape: Shape) -> bool:
         expected = [
@@ -168,6 +177,28 @@ def _plain(value: object) -> object:
             raise MalformedBody(_FIELD_TWICE)
         return fields
     return value
+
+
+def _refuse_overlong(rows: simdjson.Array, row_format: RowFormat) -> None:
+    """Refuse a row of very many values before a Python object is made of each.
+
+    Raises:
+        InvalidInput: There is one.
+    """
+    for number, row in enumerate(rows):
+        if _is_overlong(row, row_format.shape):
+            raise InvalidInput.at(
+                f"/{row_format.field}/{number}",
+                f"row {number} holds more than a row's values, {row_format.expected()}",
+            )
+
+
+def _is_overlong(values: object, shape: Shape) -> bool:
+    if not isinstance(values, simdjson.Array):
+        return isinstance(values, simdjson.Object)
+    if not shape or len(values) > prod(shape):
+        return True
+    return any(_is_overlong(item, shape[1:]) for item in values)
 
 
 def _shape_of(value: object) -> Shape:

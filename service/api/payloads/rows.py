@@ -198,7 +198,7 @@ def rows_from_lists(rows: object, row_format: RowFormat) -> FloatArray:
 
 
 def _row_values(row: object, row_format: RowFormat) -> list[float]:
-    values, shape = _flatten(row, len(row_format.shape))
+    values, shape = _flatten(row, row_format.shape)
     if shape not in row_format.forms:
         if isinstance(row, list) and len(shape) == 1:
             raise ValueError(f"has {len(values)} values, the model takes {row_format.expected()}")
@@ -217,7 +217,7 @@ def _row_values(row: object, row_format: RowFormat) -> list[float]:
     return numbers
 
 
-def _flatten(value: object, depth: int) -> tuple[list[object], Shape]:
+def _flatten(value: object, expected: Shape) -> tuple[list[object], Shape]:
     """Flatten nested lists; raises ValueError when they are no regular array."""
     if not isinstance(value, list):
         problem = f"is {json_type(value)}, a list of values is expected"
@@ -226,9 +226,11 @@ def _flatten(value: object, depth: int) -> tuple[list[object], Shape]:
     nested = [isinstance(item, list) for item in items]
     if not any(nested):
         return items, (len(items),)
-    if not all(nested) or depth == 1:
-        raise ValueError("mixes lists and values" if depth > 1 else "is nested too deeply")
-    parts = [_flatten(item, depth - 1) for item in items]
+    if not all(nested) or len(expected) == 1:
+        raise ValueError("mixes lists and values" if len(expected) > 1 else "is nested too deeply")
+    if len(items) > prod(expected):
+        raise ValueError(f"has {len(items)} lists, the model takes {prod(expected)} values")
+    parts = [_flatten(item, expected[1:]) for item in items]
     shapes = {shape for _, shape in parts}
     if len(shapes) > 1:
         raise ValueError("is ragged: its lists have different lengths")
