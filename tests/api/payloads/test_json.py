@@ -252,6 +252,43 @@ def test_one_row_more_than_the_limit_is_too_many() -> None:
         read({"inputs": [["a"]] * (MAX_ROWS + 1)}, TABLE)
 
 
+MANY = 200_000
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "[" + "[]," * MANY + "[]]",
+        "[" + "[[]]," * MANY + "[]]",
+        "[[" + "[]," * MANY + "[]]]",
+        "[[[" + "[]," * MANY + "[]]]]",
+        "[" + "1," * MANY + "1]",
+        "[" + "{}," * MANY + "1]",
+        '{"a": [' + "1," * MANY + "1]}",
+        "[" * 900 + "1" + "]" * 900,
+    ],
+    ids=lambda row: row[:12],
+)
+@pytest.mark.parametrize("row_format", [TABLE, GREY, PEOPLE], ids=["table", "image", "typed"])
+def test_a_row_of_very_many_values_is_refused_before_they_are_looked_at(
+    row: str, row_format: RowFormat
+) -> None:
+    """Each list cost two microseconds and a hundred bytes: this body would have taken a minute."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_payload, "rows_from_lists", _never)
+        with pytest.raises(InvalidInput, match="row 0 holds more than a row's values") as refused:
+            read('{"inputs": [' + row + "]}", row_format)
+
+    assert refused.value.faults[0].pointer == "/inputs/0"
+
+
+@pytest.mark.parametrize("beyond", ["1e999", "9" * 30])
+def test_very_many_values_beside_an_oversized_number_are_not_walked_through(beyond: str) -> None:
+    lists = "[]," * 100_000
+    with pytest.raises(InvalidInput, match="row 0 has 100001 lists, the model takes 6 values"):
+        read(f'{{"inputs": [[{lists}[]], [{beyond}]]}}', GREY)
+
+
 @pytest.mark.parametrize(
     ("number", "value"),
     [
