@@ -92,9 +92,7 @@ def _chain(layers: list[keras.layers.Layer], row_shape: tuple[int, ...]) -> kera
     return keras.Model(inputs, tensor)
 
 
-def _way_back(
-    layers: list[keras.layers.Layer], encoder: keras.Model, position: int
-) -> keras.Model:
+def _way_back(layers: list[keras.layers.Layer], encoder: keras.Model, position: int) -> keras.Model:
     codes, rows = encoder.output_shape[1:], encoder.input_shape[1:]
     try:
         decoder = _chain(layers, codes)
