@@ -49,7 +49,16 @@ class Bundle:
 
     @property
     def conditions(self) -> np.ndarray:
+        """What the graphs take for ``named_conditions``: 1, true, or the category in place 1."""
         return np.ones((ROWS, len(self.manifest["conditions"] or ())), np.float32)
+
+    @property
+    def named_conditions(self) -> dict[str, Any]:
+        ones = {"numeric": lambda _: 1, "boolean": lambda _: True, "categorical": lambda of: of[1]}
+        return {
+            column["name"]: ones[column["type"]](column["vocabulary"])
+            for column in self.manifest["conditions"] or ()
+        }
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +78,7 @@ def served(url: str, call: str, rows: np.ndarray, bundle: Bundle) -> np.ndarray:
     np.save(body, rows)
     query = {"model": bundle.manifest["name"]}
     if bundle.manifest["conditions"]:
-        query["conditions"] = '{"label": "dog"}'
+        query["conditions"] = json.dumps(bundle.named_conditions)
     response = httpx.post(
         f"{url}/{call}",
         params=query,
