@@ -23,7 +23,7 @@ LOCKS = {
         *EXTRAS["gpu"],
     ],
 }
-TRAINING_ONLY = {"keras", "onnx", "polars", "scikit-learn", "scipy", "tensorflow", "tf2onnx"}
+TRAINING_ONLY = {"keras", "onnx", "scikit-learn", "scipy", "tensorflow", "tf2onnx"}
 DEVELOPMENT_ONLY = {"hypothesis", "pyright", "pytest", "ruff", "schemathesis"}
 
 
