@@ -28,6 +28,10 @@ _NON_FINITE_LITERAL = re.compile(rb"[\s:,\[]-?(?:NaN|Infinity)\b")
 _OVERSIZED_NUMBER = re.compile(r"NUMBER_ERROR|BIGINT_ERROR")
 _FIELD_TWICE = "the body names a field twice"
 _MOST_DIGITS = 400  # more than any float64 has before its decimal point
+# Python's reader stops at a depth that differs from one version to the next, or at none.
+_MOST_NESTED = 500
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_NESTED_TOO_DEEPLY = "the body is nested too deeply"
 _MOST_BYTES_A_VALUE = 64  # brackets, spaces and digits of a value, in the most generous layout
 
 
@@ -134,7 +138,7 @@ def _why_malformed(body: bytes, reason: str) -> str:
     if _NON_FINITE_LITERAL.search(body):
         return "NaN and Infinity are not JSON; every value must be a finite number"
     if "DEPTH_ERROR" in reason:
-        return "the body is nested too deeply"
+        return _NESTED_TOO_DEEPLY
     return "the body is not valid JSON"
 
 
@@ -152,6 +156,8 @@ def _parse_oversized_numbers(body: bytes) -> object:
     def refuse_constant(_: str) -> object:
         raise MalformedBody("NaN and Infinity are not JSON; every value must be a finite number")
 
+    if _depth(body) > _MOST_NESTED:
+        raise MalformedBody(_NESTED_TOO_DEEPLY)
     try:
         document: object = json.loads(
             body,
@@ -162,10 +168,16 @@ def _parse_oversized_numbers(body: bytes) -> object:
         if b"\\u" in body:  # half of a surrogate pair is no text, which only Python's reader takes
             json.dumps(document, ensure_ascii=False).encode()
     except RecursionError as error:
-        raise MalformedBody("the body is nested too deeply") from error
+        raise MalformedBody(_NESTED_TOO_DEEPLY) from error
     except ValueError as error:
         raise MalformedBody("the body is not valid JSON") from error
     return document
+
+
+def _depth(body: bytes) -> int:
+    brackets = np.frombuffer(_STRINGS.sub(b"", body).translate(None, _NOT_BRACKETS), np.uint8)
+    opening = (brackets == ord("[")) | (brackets == ord("{"))
+    return int(np.cumsum(np.where(opening, 1, -1)).max(initial=0))
 
 
 def _plain(value: object) -> object:
