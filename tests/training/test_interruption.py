@@ -31,7 +31,12 @@ def finish(folder: Path) -> str:
 def start_and_stop(folder: Path, number: signal.Signals) -> tuple[int, str]:
     """Start training, send a signal once some epochs are done, and wait for the end."""
     with subprocess.Popen(
-        command(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts its background jobs, and all their children, deaf to SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # one call
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
