@@ -31,6 +31,7 @@ ROW_COUNTS = (1, 2, 7, 100)
 TIMEOUT_SECONDS = 120.0
 TOLERANCE = 1e-6  # of the larger of 1 and the largest value: what batches of other sizes round
 MOST_DIFFERENCES = 20
+SEED = 81
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,9 @@ def _requests_of(described: dict[str, Any]) -> Iterator[Request]:
 
 
 def _random(count: int) -> np.random.Generator:
-    return np.random.default_rng(count)
+    # Rows of no calibration set: a tie with a calibration score is decided by the last bit, which
+    # is another in a batch of another size.
+    return np.random.default_rng((SEED, count))
 
 
 def _rows(manifest: dict[str, Any], count: int) -> np.ndarray | None:
