@@ -12,6 +12,7 @@ from collections import deque
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
@@ -26,6 +27,26 @@ from service.inference.graphs import Ticket
 from service.inference.session import FloatArray, Session
 
 Arrays = tuple[FloatArray, ...]
+
+
+class Meter(Protocol):
+    """Is told what a queue does, on the event loop."""
+
+    def waiting(self, rows: int) -> None:
+        """Take note of the rows that wait now."""
+        ...
+
+    def ran(self, rows: int, seconds: float) -> None:
+        """Take note of a run."""
+        ...
+
+
+class _Unmetered:
+    def waiting(self, rows: int) -> None:
+        pass
+
+    def ran(self, rows: int, seconds: float) -> None:
+        pass
 
 
 @dataclass(slots=True, eq=False)
@@ -109,6 +130,7 @@ class QueuedGraph:
         max_exclusive_rows: int | None = None,
         max_inline_rows: int = 0,
         max_running: int = 1,
+        meter: Meter | None = None,
     ) -> None:
         """Put a queue in front of a session.
 
@@ -121,8 +143,10 @@ class QueuedGraph:
                 ``max_batch_rows`` was measured, so that it is cut the same way everywhere.
             max_inline_rows: Most rows of a run that is done on the event loop.
             max_running: Most batches that run at the same time, each on a thread of its own.
+            meter: Is told of waiting rows and of runs.
         """
         self.session = session
+        self._meter = meter or _Unmetered()
         self._executor = executor
         self._max_batch_rows = max_batch_rows
         self._max_queue_rows = max_queue_rows
@@ -163,6 +187,7 @@ class QueuedGraph:
         answer: asyncio.Future[Arrays] = asyncio.get_running_loop().create_future()
         self._jobs.append(_Job(inputs, ticket, exclusive, answer, time.perf_counter()))
         self._waiting_rows += rows
+        self._meter.waiting(self._waiting_rows)
         self._idle.clear()
         self._wake()
         return await answer
@@ -223,6 +248,7 @@ class QueuedGraph:
             self._waiting_rows -= piece.rows
             if job.taken == job.rows:
                 self._jobs.popleft()
+        self._meter.waiting(self._waiting_rows)
         return batch
 
     def _dropped(self, job: _Job) -> bool:
@@ -269,6 +295,7 @@ class QueuedGraph:
             else:
                 self._alone.extend(batch)
             return
+        self._meter.ran(sum(piece.rows for piece in batch), seconds)
         first = 0
         for piece in batch:
             last = first + piece.rows

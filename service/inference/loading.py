@@ -1,14 +1,14 @@
 """From a folder to a model that is ready to answer."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from service.bundle.manifest import GOLDEN_FILE, Manifest
 from service.bundle.storage import BundleLocation, read_bundle
 from service.inference.autoencoder import Autoencoder
-from service.inference.batching import QueuedGraph
+from service.inference.batching import Meter, QueuedGraph
 from service.inference.session import Session, SessionOptions
 from service.inference.verification import golden_inputs, open_verified_sessions
 from service.inference.warmup import BatchCosts, measure_batch_costs
@@ -65,12 +65,14 @@ class LoadOptions:
         threads: Batches of one graph that may run at the same time.
         max_batch_rows: Most rows of one run of a graph.
         max_queue_rows: Most rows that may wait for a graph.
+        meter: Makes what is told of the runs of a graph, by model, version and graph.
     """
 
     session: SessionOptions
     threads: int = 1
     max_batch_rows: int = 256
     max_queue_rows: int = 65_536
+    meter: Callable[[str, int, str], Meter] | None = None
 
 
 def load_model(location: BundleLocation, options: LoadOptions, executor: Executor) -> LoadedModel:
@@ -98,7 +100,8 @@ def load_model(location: BundleLocation, options: LoadOptions, executor: Executo
         for name, session in sessions.items()
     }
     queues = {
-        name: _queued(session, costs[name], options, executor) for name, session in sessions.items()
+        name: _queued(session, costs[name], options, executor, _meter(options, location, name))
+        for name, session in sessions.items()
     }
     providers = {session.provider for session in sessions.values()}
     return LoadedModel(
@@ -112,8 +115,16 @@ def load_model(location: BundleLocation, options: LoadOptions, executor: Executo
     )
 
 
+def _meter(options: LoadOptions, location: BundleLocation, graph: str) -> Meter | None:
+    return options.meter and options.meter(location.name, location.version, graph)
+
+
 def _queued(
-    session: Session, costs: BatchCosts, options: LoadOptions, executor: Executor
+    session: Session,
+    costs: BatchCosts,
+    options: LoadOptions,
+    executor: Executor,
+    meter: Meter | None,
 ) -> QueuedGraph:
     return QueuedGraph(
         session,
@@ -123,4 +134,5 @@ def _queued(
         max_exclusive_rows=options.max_batch_rows,
         max_inline_rows=costs.rows_within(LONGEST_INLINE_SECONDS),
         max_running=options.threads,
+        meter=meter,
     )

@@ -1,0 +1,91 @@
+"""What a queue tells its meter is what happened."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from service.errors import InferenceFailed, QueueFull
+from service.inference.batching import QueuedGraph
+from service.inference.graphs import Ticket
+from service.inference.session import Session
+from tests.graphs import BAD_ROW, LOOKUP, LOOKUP_SIGNATURE, lookup_rows
+
+
+class Notes:
+    """A meter that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.runs: list[int] = []
+        self.seconds: list[float] = []
+        self.depths: list[int] = []
+
+    def waiting(self, rows: int) -> None:
+        self.depths.append(rows)
+
+    def ran(self, rows: int, seconds: float) -> None:
+        self.runs.append(rows)
+        self.seconds.append(seconds)
+
+
+@pytest.fixture(params=[0, 64], ids=["on a thread", "inline"])
+def metered(request: pytest.FixtureRequest) -> tuple[QueuedGraph, Notes]:
+    notes = Notes()
+    graph = QueuedGraph(
+        Session(LOOKUP, LOOKUP_SIGNATURE),
+        ThreadPoolExecutor(1),
+        max_batch_rows=8,
+        max_queue_rows=20,
+        max_inline_rows=request.param,
+        meter=notes,
+    )
+    return graph, notes
+
+
+async def test_rows_are_counted_by_run_and_the_queue_ends_empty(
+    metered: tuple[QueuedGraph, Notes],
+) -> None:
+    graph, notes = metered
+
+    await asyncio.gather(*(graph.run(lookup_rows(5), ticket=Ticket()) for _ in range(3)))
+
+    assert sorted(notes.runs) == [7, 8]
+    assert all(seconds > 0 for seconds in notes.seconds)
+    assert notes.depths[:3] == [5, 10, 15]
+    assert notes.depths[-1] == 0
+
+
+async def test_refused_rows_never_wait(metered: tuple[QueuedGraph, Notes]) -> None:
+    graph, notes = metered
+
+    with pytest.raises(QueueFull):
+        await graph.run(lookup_rows(21), ticket=Ticket())
+
+    assert (notes.runs, notes.depths) == ([], [])
+
+
+async def test_a_cancelled_request_leaves_no_rows_waiting(
+    metered: tuple[QueuedGraph, Notes],
+) -> None:
+    graph, notes = metered
+    gone = asyncio.ensure_future(graph.run(lookup_rows(5), ticket=Ticket()))
+    await asyncio.sleep(0)
+    gone.cancel()
+
+    await graph.run(lookup_rows(2), ticket=Ticket())
+
+    assert notes.runs == [2]
+    assert notes.depths[-1] == 0
+
+
+async def test_only_runs_that_succeeded_are_counted(metered: tuple[QueuedGraph, Notes]) -> None:
+    graph, notes = metered
+
+    results = await asyncio.gather(
+        graph.run(BAD_ROW, ticket=Ticket()),
+        graph.run(lookup_rows(3), ticket=Ticket()),
+        return_exceptions=True,
+    )
+
+    assert isinstance(results[0], InferenceFailed)
+    assert notes.runs == [3]
