@@ -118,6 +118,10 @@ class QueuedGraph:
     A client that has gone (its coroutine cancelled) or whose deadline has passed is dropped
     before its rows run. When a batch fails, its requests run again one by one, so that only
     the one at fault fails.
+
+    Attributes:
+        session: The graph.
+        meter: Is told of waiting rows and of runs.
     """
 
     def __init__(
@@ -130,7 +134,6 @@ class QueuedGraph:
         max_exclusive_rows: int | None = None,
         max_inline_rows: int = 0,
         max_running: int = 1,
-        meter: Meter | None = None,
     ) -> None:
         """Put a queue in front of a session.
 
@@ -143,10 +146,9 @@ class QueuedGraph:
                 ``max_batch_rows`` was measured, so that it is cut the same way everywhere.
             max_inline_rows: Most rows of a run that is done on the event loop.
             max_running: Most batches that run at the same time, each on a thread of its own.
-            meter: Is told of waiting rows and of runs.
         """
         self.session = session
-        self._meter = meter or _Unmetered()
+        self.meter: Meter = _Unmetered()
         self._executor = executor
         self._max_batch_rows = max_batch_rows
         self._max_queue_rows = max_queue_rows
@@ -187,7 +189,7 @@ class QueuedGraph:
         answer: asyncio.Future[Arrays] = asyncio.get_running_loop().create_future()
         self._jobs.append(_Job(inputs, ticket, exclusive, answer, time.perf_counter()))
         self._waiting_rows += rows
-        self._meter.waiting(self._waiting_rows)
+        self.meter.waiting(self._waiting_rows)
         self._idle.clear()
         self._wake()
         return await answer
@@ -248,7 +250,7 @@ class QueuedGraph:
             self._waiting_rows -= piece.rows
             if job.taken == job.rows:
                 self._jobs.popleft()
-        self._meter.waiting(self._waiting_rows)
+        self.meter.waiting(self._waiting_rows)
         return batch
 
     def _dropped(self, job: _Job) -> bool:
@@ -295,7 +297,7 @@ class QueuedGraph:
             else:
                 self._alone.extend(batch)
             return
-        self._meter.ran(sum(piece.rows for piece in batch), seconds)
+        self.meter.ran(sum(piece.rows for piece in batch), seconds)
         first = 0
         for piece in batch:
             last = first + piece.rows

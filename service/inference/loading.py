@@ -100,9 +100,11 @@ def load_model(location: BundleLocation, options: LoadOptions, executor: Executo
         for name, session in sessions.items()
     }
     queues = {
-        name: _queued(session, costs[name], options, executor, _meter(options, location, name))
-        for name, session in sessions.items()
+        name: _queued(session, costs[name], options, executor) for name, session in sessions.items()
     }
+    if options.meter is not None:
+        for name, queue in queues.items():
+            queue.meter = options.meter(location.name, location.version, name)
     providers = {session.provider for session in sessions.values()}
     return LoadedModel(
         location=location,
@@ -115,16 +117,8 @@ def load_model(location: BundleLocation, options: LoadOptions, executor: Executo
     )
 
 
-def _meter(options: LoadOptions, location: BundleLocation, graph: str) -> Meter | None:
-    return options.meter and options.meter(location.name, location.version, graph)
-
-
 def _queued(
-    session: Session,
-    costs: BatchCosts,
-    options: LoadOptions,
-    executor: Executor,
-    meter: Meter | None,
+    session: Session, costs: BatchCosts, options: LoadOptions, executor: Executor
 ) -> QueuedGraph:
     return QueuedGraph(
         session,
@@ -134,5 +128,4 @@ def _queued(
         max_exclusive_rows=options.max_batch_rows,
         max_inline_rows=costs.rows_within(LONGEST_INLINE_SECONDS),
         max_running=options.threads,
-        meter=meter,
     )

@@ -37,8 +37,8 @@ def metered(request: pytest.FixtureRequest) -> tuple[QueuedGraph, Notes]:
         max_batch_rows=8,
         max_queue_rows=20,
         max_inline_rows=request.param,
-        meter=notes,
     )
+    graph.meter = notes
     return graph, notes
 
 
