@@ -8,8 +8,9 @@ Prints, for every bundle of MNIST or Fashion-MNIST images found:
   that is trained here. It is not FID, whose features are those of an Inception network: numbers
   compare with each other, not with other people's;
 - for conditional bundles, how often the classifier sees the digit that was asked for;
-- for bundles of digits, the classifier's confidence along paths between two eights, in code space
-  and in pixel space, and how far the pictures on the way are from eights that people wrote.
+- for bundles of digits, a classifier's confidence along paths between two eights, in code space
+  and in pixel space: that it is an eight, and that it is one eight and not two laid over each
+  other; and how far the pictures on the way are from eights that people wrote.
 
 Needs the data (LATENTSERVE_DATA_DIR).
 """
@@ -30,7 +31,12 @@ from benchmarks.catalog import (
     open_with_data,
     print_table,
 )
-from benchmarks.classifier import ImageClassifier, image_classifier
+from benchmarks.classifier import (
+    ImageClassifier,
+    InkClassifier,
+    image_classifier,
+    ink_classifier,
+)
 from service.inference.sampling import Prior, StandardNormal
 from service.inference.session import FloatArray
 from training.recipe import DatasetName
@@ -72,12 +78,16 @@ class PathQuality:
     Attributes:
         mean_confidence: Probability of an eight over all inner steps of all paths.
         least_confidence: Of each path's weakest step, the mean over paths.
-        distance: Fréchet distance of all steps from the test eights: two eights laid over each
-            other are an eight to the classifier, yet not one that anybody writes.
+        single_confidence: Probability of one eight and not two laid over each other, over all
+            inner steps of all paths.
+        least_single_confidence: Of each path's weakest step, the mean over paths.
+        distance: Fréchet distance of all steps from the test eights.
     """
 
     mean_confidence: float
     least_confidence: float
+    single_confidence: float
+    least_single_confidence: float
     distance: float
 
 
@@ -110,6 +120,12 @@ def main() -> None:
 def classifier_of(dataset: DatasetName) -> ImageClassifier:
     """Return the classifier of a data set, loaded once."""
     return image_classifier(dataset)
+
+
+@cache
+def ink_classifier_of(dataset: DatasetName) -> InkClassifier:
+    """Return the classifier of single digits and overlays, loaded once."""
+    return ink_classifier(dataset)
 
 
 def distance_table(specimens: list[Specimen]) -> Table:
@@ -195,14 +211,15 @@ def path_table(specimens: list[Specimen], pairs: str) -> Table:
     """
     header = ("bundle", "code path", "pixel path", "between decoded ends")
     title = (
-        f"Between {PATHS} {pairs} eights: probability of an eight, mean (weakest step); Fréchet"
-        " distance from test eights"
+        f"Between {PATHS} {pairs} eights: probability of one eight, mean (weakest step); of an"
+        " eight or an overlay, the same; Fréchet distance from test eights"
     )
     table = markdown_table(title, *header)
     for specimen in specimens:
         paths = eight_paths(specimen, PAIRS[pairs])
         cells = (
-            f"{path.mean_confidence:.4f} ({path.least_confidence:.4f}); {path.distance:.1f}"
+            f"{path.single_confidence:.2f} ({path.least_single_confidence:.2f});"
+            f" {path.mean_confidence:.2f} ({path.least_confidence:.2f}); {path.distance:.1f}"
             for path in paths
         )
         table.add_row(specimen.name, *cells)
@@ -229,12 +246,18 @@ def eight_paths(specimen: Specimen, choose: PairChoice) -> Iterator[PathQuality]
         _between(starts.rows, ends.rows),
         _between(*decoded),
     )
-    classifier = classifier_of("mnist")
+    classifier, ink = classifier_of("mnist"), ink_classifier_of("mnist")
     written = classifier.features(test.rows[test.labels == EIGHT])
     for images in paths:
-        eight = classifier.probabilities(images)[:, EIGHT].reshape(-1, PATHS)
+        eight, single = (
+            judge.probabilities(images)[:, EIGHT].reshape(-1, PATHS) for judge in (classifier, ink)
+        )
         distance = frechet_distance(classifier.features(images), written)
-        yield PathQuality(float(eight.mean()), float(eight.min(axis=0).mean()), distance)
+        yield PathQuality(*_mean_and_weakest(eight), *_mean_and_weakest(single), distance)
+
+
+def _mean_and_weakest(confidence: FloatArray) -> tuple[float, float]:
+    return float(confidence.mean()), float(confidence.min(axis=0).mean())
 
 
 def neighbouring_pairs(rows: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
