@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from fastapi import FastAPI, Request, Response
@@ -24,7 +25,7 @@ from service.api.problems import (
     problem_for,
     problem_headers,
 )
-from service.api.routes import errors, health, models
+from service.api.routes import errors, health, metrics, models
 from service.bundle.storage import find_bundles
 from service.errors import ConfigurationError, Fault, InvalidInput, LatentServeError
 from service.inference.loading import LoadOptions
@@ -32,11 +33,30 @@ from service.inference.processors import usable_processors
 from service.inference.registry import Registry
 from service.inference.session import SessionOptions, choose_provider
 from service.log_config import configure_logging, request_id
+from service.metrics.recorder import Recorder
+from service.metrics.segments import SharedMemory
 from service.settings import Settings
 
 
+@dataclass(frozen=True)
+class Service:
+    """What is put together once, and shared by all processes that are forked afterwards.
+
+    Attributes:
+        app: The ASGI application.
+        registry: The models that it serves.
+        recorder: What it counts with.
+        memory: Where the numbers of all processes are.
+    """
+
+    app: Application
+    registry: Registry
+    recorder: Recorder
+    memory: SharedMemory
+
+
 def create_app(settings: Settings) -> Application:
-    """Put the service together.
+    """Put the service together for one process.
 
     Args:
         settings: Everything that can be set.
@@ -45,8 +65,23 @@ def create_app(settings: Settings) -> Application:
         ConfigurationError: The models folder, a model or a provider that was asked for is not
             there.
     """
+    return create_service(settings).app
+
+
+def create_service(settings: Settings, segments: int = 1) -> Service:
+    """Put the service together for several processes; the first segment is this one's.
+
+    Args:
+        settings: Everything that can be set.
+        segments: Processes that count, each in its own segment of memory.
+
+    Raises:
+        ConfigurationError: As ``create_app``.
+    """
     configure_logging(settings.log_level, settings.log_format)
-    registry = create_registry(settings)
+    memory = SharedMemory(segments)
+    recorder = Recorder(memory.segments[0])
+    registry = create_registry(settings, recorder)
     routes = FastAPIOffline(
         title="latentserve",
         version=__version__,
@@ -56,16 +91,22 @@ def create_app(settings: Settings) -> Application:
         lifespan=_lifespan,
     )
     routes.state.registry = registry
+    routes.state.memory = memory
     routes.openapi = partial(openapi.describe, routes)
-    for module in (models, health, errors):
+    for module in (models, health, metrics, errors):
         routes.include_router(module.router)
     _answer_errors_with_problems(routes)
-    observed = ObservationMiddleware(routes, access_log=settings.access_log)
-    return HotPath(observed, registry, settings, AdmitEveryone())
+    observed = ObservationMiddleware(routes, recorder, access_log=settings.access_log)
+    app = HotPath(observed, registry, settings, AdmitEveryone(), recorder)
+    return Service(app, registry, recorder, memory)
 
 
-def create_registry(settings: Settings) -> Registry:
+def create_registry(settings: Settings, recorder: Recorder) -> Registry:
     """Find the configured bundles and decide how they will run; nothing is read yet.
+
+    Args:
+        settings: Everything that can be set.
+        recorder: Counts the runs of their graphs.
 
     Raises:
         ConfigurationError: As ``create_app``.
@@ -77,7 +118,9 @@ def create_registry(settings: Settings) -> Registry:
     session = SessionOptions(choose_provider(settings.providers), threads=1)
     return Registry(
         find_bundles(settings.models_dir),
-        LoadOptions(session, threads, settings.max_batch_rows, settings.max_queue_rows),
+        LoadOptions(
+            session, threads, settings.max_batch_rows, settings.max_queue_rows, recorder.graph
+        ),
         default_model=settings.default_model,
         pinned_versions=settings.pinned_versions,
     )

@@ -43,6 +43,7 @@ from service.errors import (
 )
 from service.inference.graphs import Ticket
 from service.inference.registry import Registry
+from service.metrics.recorder import STAGES, Recorder, Stages
 from service.settings import Settings
 
 _CLIENT_CLOSED_REQUEST = 499  # for the log alone: nobody is there to read it
@@ -59,6 +60,7 @@ class HotPath:
         registry: Registry,
         settings: Settings,
         authenticator: Authenticator,
+        recorder: Recorder,
     ) -> None:
         """Stand in front of an application.
 
@@ -67,11 +69,13 @@ class HotPath:
             registry: Finds models.
             settings: Limits, and whether to log requests.
             authenticator: Decides who may call.
+            recorder: Counts requests.
         """
         self._app = app
         self._registry = registry
         self._settings = settings
         self._authenticator = authenticator
+        self._recorder = recorder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -79,14 +83,16 @@ class HotPath:
         if call is None:
             await self._app(scope, receive, send)
             return
-        observation = Observation(scope, access_log=self._settings.access_log)
+        observation = Observation(
+            scope, self._recorder, call.capability, access_log=self._settings.access_log
+        )
         if scope["method"] != "POST":
             detail = f"{call.path} takes POST"
             allow = [(b"allow", b"POST")]
             await _send_problem(send, observation, METHOD_NOT_ALLOWED, detail, headers=allow)
             return
         try:
-            details = await self._answer(call, scope, receive, send, observation)
+            await self._answer(call, scope, receive, send, observation)
         except ClientGoneError:
             observation.finish(_CLIENT_CLOSED_REQUEST)
         except asyncio.CancelledError:
@@ -100,12 +106,10 @@ class HotPath:
             _log.exception("inference call failed")
             problem = problem_for(error)
             await _send_problem(send, observation, problem, detail_of(error, problem))
-        else:
-            observation.finish(200, **details)
 
     async def _answer(
         self, call: Call[Any], scope: Scope, receive: Receive, send: Send, observation: Observation
-    ) -> dict[str, str | int]:
+    ) -> None:
         headers = observation.headers
         self._authenticator.authenticate(headers)
         media_type = self._limit(headers)
@@ -121,6 +125,7 @@ class HotPath:
             max_rows=self._settings.max_rows,
             ticket=ticket,
         )
+        observation.model, observation.version = request.model.name, request.model.version
         wanted = self._negotiate(call, request, headers)
         read_seconds = time.perf_counter() - observation.started
         answer = await _run(call, request, receive)
@@ -128,11 +133,16 @@ class HotPath:
         content, answer_headers = write_answer(
             answer, request.model, request.work.options.ids, wanted
         )
-        write_seconds = time.perf_counter() - started
-        answer_headers += [_server_timing(read_seconds, ticket, write_seconds)]
+        stages = Stages(
+            read_seconds,
+            ticket.queue_seconds,
+            ticket.inference_seconds,
+            time.perf_counter() - started,
+        )
+        answer_headers += [_server_timing(stages)]
         answer_headers += observation.answer_headers
         await send_response(send, 200, answer_headers, content)
-        return {"model": request.model.name, "rows": request.rows}
+        observation.answered(request.rows, stages)
 
     def _limit(self, headers: dict[bytes, bytes]) -> str:
         """Refuse by the headers what need not be read; return the body's media type."""
@@ -187,16 +197,10 @@ async def _run(call: Call[Any], request: Understood, receive: Receive) -> Answer
         interruption.close()
 
 
-def _server_timing(
-    read_seconds: float, ticket: Ticket, write_seconds: float
-) -> tuple[bytes, bytes]:
-    stages = {
-        "read": read_seconds,
-        "queue": ticket.queue_seconds,
-        "inference": ticket.inference_seconds,
-        "write": write_seconds,
-    }
-    value = ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in stages.items())
+def _server_timing(stages: Stages) -> tuple[bytes, bytes]:
+    value = ", ".join(
+        f"{name};dur={seconds * 1000:.3f}" for name, seconds in zip(STAGES, stages, strict=True)
+    )
     return b"server-timing", value.encode()
 
 
@@ -216,4 +220,4 @@ async def _send_problem(
     if b"expect" in observation.headers and not observation.body_asked_for:
         all_headers.append((b"connection", b"close"))
     await send_response(send, problem.status, all_headers, body)
-    observation.finish(problem.status, problem=problem.slug)
+    observation.finish(problem.status, problem.slug)

@@ -1,4 +1,4 @@
-"""What every request has, whoever answers it: an id, a log line, and no bare failure."""
+"""What every request has, whoever answers it: an id, a log line, its count, no bare failure."""
 
 import logging
 import re
@@ -9,6 +9,7 @@ from typing import Any
 
 from service.api.problems import INTERNAL_ERROR, problem_body, problem_headers
 from service.log_config import request_id
+from service.metrics.recorder import Recorder, Stages
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -18,6 +19,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _SERVER_ERROR = 500
+OTHER_PATHS = "other"
+"""What requests are counted as whose path is none of the service's."""
 
 _log = logging.getLogger(__name__)
 _access_log = logging.getLogger("service.access")
@@ -31,23 +34,34 @@ class Observation:
         started: ``time.perf_counter()`` when the request came.
         headers: The request's headers; of repeated ones the last.
         body_asked_for: Whether its body has been read, or the client told to send it.
+        call: What it is counted as.
+        model: Name of the model it means, as soon as that is known.
+        version: The model's version.
     """
 
     __slots__ = (
         "_access_log",
         "_method",
         "_path",
+        "_recorder",
         "body_asked_for",
+        "call",
         "headers",
+        "model",
         "request_id",
         "started",
+        "version",
     )
 
-    def __init__(self, scope: Scope, *, access_log: bool) -> None:
+    def __init__(
+        self, scope: Scope, recorder: Recorder, call: str = OTHER_PATHS, *, access_log: bool
+    ) -> None:
         """Begin to observe a request.
 
         Args:
             scope: The ASGI scope.
+            recorder: Counts it when it is answered.
+            call: What it is counted as: never what its client wrote.
             access_log: Whether to log a line when it is answered.
         """
         self.started = time.perf_counter()
@@ -56,6 +70,10 @@ class Observation:
         self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
         request_id.set(self.request_id)
         self.body_asked_for = False
+        self.call = call
+        self.model = ""
+        self.version: int | None = None
+        self._recorder = recorder
         self._access_log = access_log
         self._method: str = scope["method"]
         self._path: str = scope["path"]
@@ -65,15 +83,36 @@ class Observation:
         """Headers that every answer carries."""
         return [(b"x-request-id", self.request_id.encode())]
 
-    def finish(self, status: int, **details: str | int) -> None:
-        """Log the request's line.
+    def answered(self, rows: int, stages: Stages) -> None:
+        """Finish an inference request that was answered with what it asked for.
+
+        Args:
+            rows: Rows it brought, or asked for.
+            stages: Seconds it spent in each stage.
+        """
+        meter = self._recorder.call(self.call, self.model, self.version)
+        seconds = time.perf_counter() - self.started
+        meter.answered(200, seconds)
+        meter.worked(stages, rows)
+        if self._access_log:
+            self._log_line(200, seconds, {"model": self.model, "rows": rows})
+
+    def finish(self, status: int, problem: str | None = None) -> None:
+        """Finish a request: count it and log its line.
 
         Args:
             status: HTTP status; 499 when the client left before its answer.
-            details: Facts about it: model, rows, kind of problem; never a payload.
+            problem: Last part of the type of the problem that it was answered with.
         """
-        if not self._access_log:
-            return
+        meter = self._recorder.call(self.call, self.model, self.version)
+        seconds = time.perf_counter() - self.started
+        meter.answered(status, seconds)
+        if problem is not None:
+            meter.refused(problem)
+        if self._access_log:
+            self._log_line(status, seconds, {} if problem is None else {"problem": problem})
+
+    def _log_line(self, status: int, seconds: float, details: dict[str, str | int]) -> None:
         level = logging.ERROR if status >= _SERVER_ERROR else logging.INFO
         if not _access_log.isEnabledFor(level):
             return
@@ -81,7 +120,7 @@ class Observation:
             "method": self._method,
             "path": self._path,
             "status": status,
-            "duration_ms": round((time.perf_counter() - self.started) * 1000, 3),
+            "duration_ms": round(seconds * 1000, 3),
             **details,
         }
         _access_log.log(level, "request", extra=facts)
@@ -90,14 +129,16 @@ class Observation:
 class ObservationMiddleware:
     """Gives every request outside the hot path its id, its log line and its last resort."""
 
-    def __init__(self, app: Application, *, access_log: bool) -> None:
+    def __init__(self, app: Application, recorder: Recorder, *, access_log: bool) -> None:
         """Wrap an application.
 
         Args:
             app: What answers.
+            recorder: Counts requests.
             access_log: Whether to log a line per request.
         """
         self._app = app
+        self._recorder = recorder
         self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,7 +146,7 @@ class ObservationMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        observation = Observation(scope, access_log=self._access_log)
+        observation = Observation(scope, self._recorder, access_log=self._access_log)
         status = 0
 
         async def send_observed(message: Message) -> None:
@@ -124,11 +165,12 @@ class ObservationMiddleware:
                 body = problem_body(INTERNAL_ERROR, INTERNAL_ERROR.title, observation.request_id)
                 headers = [*problem_headers(INTERNAL_ERROR), *observation.answer_headers]
                 await send_response(send, status, headers, body)
+        observation.call = getattr(scope.get("route"), "path", OTHER_PATHS)
         observation.finish(status)
 
 
 async def send_response(
-    send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
+    send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes | memoryview
 ) -> None:
     """Send a whole answer.
 

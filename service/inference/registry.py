@@ -45,7 +45,7 @@ class Registry:
     """The configured versions, by name and version.
 
     Entries are replaced whole, so a reader sees a version in one state or the next, never
-    between. All methods but ``load_all`` are called on the event loop and do not wait.
+    between. All methods but ``load_all_here`` are called on the event loop and do not wait.
     """
 
     def __init__(
@@ -103,18 +103,33 @@ class Registry:
         """Whether every configured version is loaded, and there is at least one."""
         return bool(self._versions) and all(version.state == "ready" for version in self)
 
+    @property
+    def settled(self) -> bool:
+        """Whether every configured version has been loaded or refused."""
+        return all(version.state != "loading" for version in self)
+
     async def load_all(self) -> None:
-        """Read, verify and warm every version, off the event loop.
+        """Read, verify and warm every version that is not yet, off the event loop.
 
         A bundle that fails is refused with its reason, in the log and in its entry.
         """
         for version in self:
-            self._put(await self._load(version))
+            if version.state == "loading":
+                self._put(await asyncio.to_thread(self._load, version))
 
-    async def _load(self, version: ModelVersion) -> ModelVersion:
+    def load_all_here(self) -> None:
+        """Do what ``load_all`` does on the thread that calls, and start no other.
+
+        What is loaded then is there in every process forked from this one.
+        """
+        for version in self:
+            if version.state == "loading":
+                self._put(self._load(version))
+
+    def _load(self, version: ModelVersion) -> ModelVersion:
         location = version.location
         try:
-            loaded = await asyncio.to_thread(load_model, location, self._options, self._executor)
+            loaded = load_model(location, self._options, self._executor)
         except Exception as error:  # noqa: BLE001  # one bundle, however broken, never harms the others
             expected = isinstance(error, BundleError)
             reason = f"{type(error).__name__}: {error}" if expected else type(error).__name__

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from service.api.middleware import ObservationMiddleware, Receive, Scope, Send
+from service.metrics.recorder import Recorder
+from service.metrics.segments import SharedMemory
 from tests.api.clients import SHARED_LOOP, Client, expect_problem, open_client
 from tests.bundles import PLANE
 
@@ -44,6 +46,10 @@ def lines() -> Iterator[Lines]:
     logger.addHandler(handler)
     yield handler
     logger.removeHandler(handler)
+
+
+def nothing_counted() -> Recorder:
+    return Recorder(SharedMemory(1).segments[0])
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -157,7 +163,7 @@ async def test_an_application_that_fails_before_it_answers_is_answered_for(
     async def fail(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
         raise ZeroDivisionError
 
-    client = Client(ObservationMiddleware(fail, access_log=False))
+    client = Client(ObservationMiddleware(fail, nothing_counted(), access_log=False))
 
     expect_problem(await client.get("/anything"), 500, "internal-error")
     assert "request failed" in caplog.text
@@ -179,7 +185,7 @@ async def test_an_application_that_fails_while_it_answers_is_only_logged(
         return {"type": "http.request"}
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
-    await ObservationMiddleware(fail, access_log=False)(scope, receive, send)
+    await ObservationMiddleware(fail, nothing_counted(), access_log=False)(scope, receive, send)
 
     assert sent == ["http.response.start"]
     assert "request failed" in caplog.text

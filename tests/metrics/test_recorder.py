@@ -1,0 +1,87 @@
+"""The recorder puts each number where it belongs, also after a fork."""
+
+import pytest
+
+from service.metrics import families
+from service.metrics.families import DURATION_BOUNDS, ROW_BOUNDS
+from service.metrics.recorder import Recorder, Stages
+from service.metrics.segments import Segment, SharedMemory
+
+
+@pytest.fixture
+def segments() -> list[Segment]:
+    return SharedMemory(2).segments
+
+
+def buckets(segment: Segment, family: families.Family, *labels: str) -> dict[int, float]:
+    """Counts of the buckets that are not empty, by number; 'sum' under -1."""
+    total, *counts = map(float, segment.cells(family, *labels))
+    return {-1: total} | {number: count for number, count in enumerate(counts) if count}
+
+
+@pytest.mark.parametrize("number", range(len(DURATION_BOUNDS)))
+def test_a_bound_belongs_to_its_own_bucket(segments: list[Segment], number: int) -> None:
+    bound = DURATION_BOUNDS[number]
+    Recorder(segments[0]).call("encode", "plane", 1).answered(200, bound)
+
+    found = buckets(segments[0], families.REQUEST_DURATION, "encode", "plane", "1")
+    assert found == {-1: bound, number: 1.0}
+
+
+def test_what_is_beyond_all_bounds_is_in_the_last_bucket(segments: list[Segment]) -> None:
+    recorder = Recorder(segments[0])
+    recorder.call("encode").answered(200, DURATION_BOUNDS[-1] + 1)
+    recorder.graph("plane", 1, "encoder").ran(int(ROW_BOUNDS[-1]) + 1, 0.0)
+
+    durations = buckets(segments[0], families.REQUEST_DURATION, "encode", "", "")
+    assert durations == {-1: DURATION_BOUNDS[-1] + 1, len(DURATION_BOUNDS): 1.0}
+    rows = buckets(segments[0], families.BATCH_ROWS, "plane", "1", "encoder")
+    assert rows == {-1: ROW_BOUNDS[-1] + 1, len(ROW_BOUNDS): 1.0}
+
+
+def test_stages_and_statuses_are_kept_apart(segments: list[Segment]) -> None:
+    meter = Recorder(segments[0]).call("encode", "plane", 1)
+    meter.answered(200, 0.0)
+    meter.answered(422, 0.0)
+    meter.answered(200, 0.0)
+    meter.worked(Stages(1.0, 2.0, 3.0, 4.0), 7)
+    meter.refused("invalid-input")
+
+    labels = ("encode", "plane", "1")
+    stages = [
+        segments[0].cells(families.STAGE_DURATION, stage, *labels)[0] for stage in Stages._fields
+    ]
+    assert stages == [1.0, 2.0, 3.0, 4.0]
+    assert segments[0].cells(families.ROWS, *labels)[0] == 7
+    assert segments[0].cells(families.REQUESTS, *labels, "200")[0] == 2
+    assert segments[0].cells(families.REQUESTS, *labels, "422")[0] == 1
+    assert segments[0].cells(families.PROBLEMS, *labels, "invalid-input")[0] == 1
+
+
+def test_after_a_move_everything_is_counted_in_the_new_segment(segments: list[Segment]) -> None:
+    recorder = Recorder(segments[0])
+    graph = recorder.graph("plane", 1, "encoder")
+    recorder.call("encode").answered(200, 0.0)
+
+    recorder.move_to(segments[1])
+    recorder.call("encode").answered(200, 0.0)
+    graph.ran(4, 0.5)
+    graph.waiting(9)
+
+    for segment, runs, waiting in ((segments[0], 0, 0), (segments[1], 1, 9)):
+        assert segment.cells(families.REQUESTS, "encode", "", "", "200")[0] == 1
+        graph_labels = ("plane", "1", "encoder")
+        assert sum(segment.cells(families.BATCH_DURATION, *graph_labels).tolist()[1:]) == runs
+        assert segment.cells(families.QUEUE_ROWS, *graph_labels)[0] == waiting
+
+
+def test_open_connections_are_those_that_were_opened_and_not_closed(
+    segments: list[Segment],
+) -> None:
+    meter = Recorder(segments[0]).connections(3)
+    for _ in range(5):
+        meter.opened()
+    meter.closed()
+
+    assert (meter.taken, meter.open) == (5, 4)
+    assert segments[0].cells(families.OPEN_CONNECTIONS, "3")[0] == 4
