@@ -18,7 +18,7 @@ from service.errors import (
     InvalidInput,
     NonFiniteResult,
 )
-from service.inference.graphs import Graph, Ticket
+from service.inference.graphs import Graph, Onward, Ticket
 from service.inference.sampling import Prior, read_priors
 from service.inference.scoring import (
     Scores,
@@ -255,8 +255,8 @@ class Autoencoder:
     async def _encode_and_decode(
         self, inputs: FloatArray, conditions: FloatArray | None, ticket: Ticket
     ) -> FloatArray:
-        codes, *_ = await self._run(ENCODER, inputs, conditions, ticket=ticket)
-        (outputs,) = await self._run(DECODER, codes, conditions, ticket=ticket)
+        decoder = Onward(self._graphs[DECODER], self._conditions_of(DECODER, conditions))
+        outputs, *_ = await self._run(ENCODER, inputs, conditions, ticket=ticket, onward=decoder)
         return outputs
 
     async def _run(
@@ -268,18 +268,28 @@ class Autoencoder:
         ticket: Ticket,
         field: str = "inputs",
         exclusive: bool = False,
+        onward: Onward | None = None,
     ) -> tuple[FloatArray, ...]:
-        inputs = (rows,)
-        if len(self.manifest.graphs[graph].inputs) > 1:
-            if conditions is None:
-                raise InvalidInput.at(
-                    "/conditions", f"model {self.manifest.name} answers under conditions only"
-                )
-            inputs = (rows, conditions)
-        outputs = await self._graphs[graph].run(*inputs, ticket=ticket, exclusive=exclusive)
-        for output in outputs:
-            _refuse_non_finite(output, field)
+        outputs = await self._graphs[graph].run(
+            rows,
+            *self._conditions_of(graph, conditions),
+            ticket=ticket,
+            exclusive=exclusive,
+            onward=onward,
+        )
+        if not ticket.finite:
+            for output in outputs:
+                _refuse_non_finite(output, field)
         return outputs
+
+    def _conditions_of(self, graph: str, conditions: FloatArray | None) -> tuple[FloatArray, ...]:
+        if len(self.manifest.graphs[graph].inputs) == 1:
+            return ()
+        if conditions is None:
+            raise InvalidInput.at(
+                "/conditions", f"model {self.manifest.name} answers under conditions only"
+            )
+        return (conditions,)
 
     def _default_rate(self) -> float:
         assert self.manifest.anomaly  # noqa: S101  # the capability has been checked

@@ -23,7 +23,7 @@ from service.errors import (
     LatentServeError,
     QueueFull,
 )
-from service.inference.graphs import Ticket
+from service.inference.graphs import Onward, Ticket, all_finite
 from service.inference.session import FloatArray, Session
 
 Arrays = tuple[FloatArray, ...]
@@ -56,6 +56,7 @@ class _Job:
     inputs: Arrays
     ticket: Ticket
     exclusive: bool
+    onward: Onward | None
     answer: "asyncio.Future[Arrays]"
     waiting_since: float
     taken: int = 0
@@ -75,15 +76,25 @@ class _Job:
         return piece
 
     def add(self, piece: "_Piece", outputs: Arrays) -> None:
-        """Keep the outputs of a piece; the last one to come completes the answer."""
+        """Keep the outputs of a piece; the last one to come completes the job."""
+        if piece.rows == self.rows:
+            self._complete(outputs)
+            return
         self.parts[piece.first] = outputs
         self.finished_rows += piece.rows
-        if self.finished_rows < self.rows or self.answer.done():
-            return
-        if len(self.parts) > 1:
+        if self.finished_rows == self.rows:
             parts = [self.parts[first] for first in sorted(self.parts)]
-            outputs = tuple(np.concatenate(part) for part in zip(*parts, strict=True))
-        self.answer.set_result(outputs)
+            self._complete(tuple(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    def _complete(self, outputs: Arrays) -> None:
+        if self.answer.done():
+            return
+        if self.onward is None or not self.ticket.finite:
+            self.answer.set_result(outputs)
+            return
+        graph = self.onward.graph
+        assert isinstance(graph, QueuedGraph)  # noqa: S101  # a model's graphs are queued alike
+        graph.take_over((outputs[0], *self.onward.others), self)
 
     def fail(self, error: LatentServeError) -> None:
         if not self.answer.done():
@@ -110,6 +121,15 @@ class _Piece:
 
 
 _Batch = list[_Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What became of a batch: its outputs and whether they are finite, or why there are none."""
+
+    outcome: Arrays | LatentServeError
+    seconds: float = 0.0
+    finite: bool = True
 
 
 class QueuedGraph:
@@ -169,8 +189,16 @@ class QueuedGraph:
         """Rows that wait for a batch."""
         return self._waiting_rows
 
-    async def run(self, *inputs: FloatArray, ticket: Ticket, exclusive: bool = False) -> Arrays:
+    async def run(
+        self,
+        *inputs: FloatArray,
+        ticket: Ticket,
+        exclusive: bool = False,
+        onward: Onward | None = None,
+    ) -> Arrays:
         """Send rows through the graph; see ``Graph.run``.
+
+        Rows that were let in here are let in at the graph they go on to.
 
         Raises:
             QueueFull: Too many rows wait already.
@@ -187,12 +215,24 @@ class QueuedGraph:
                 f" {self._max_queue_rows}"
             )
         answer: asyncio.Future[Arrays] = asyncio.get_running_loop().create_future()
-        self._jobs.append(_Job(inputs, ticket, exclusive, answer, time.perf_counter()))
-        self._waiting_rows += rows
+        self._queue(_Job(inputs, ticket, exclusive, onward, answer, time.perf_counter()))
+        return await answer
+
+    def take_over(self, inputs: Arrays, job: _Job) -> None:
+        """Go on with the rows of a job of the graph before.
+
+        Args:
+            inputs: In the signature's order.
+            job: Who waits for the answer.
+        """
+        self._queue(_Job(inputs, job.ticket, job.exclusive, None, job.answer, time.perf_counter()))
+
+    def _queue(self, job: _Job) -> None:
+        self._jobs.append(job)
+        self._waiting_rows += job.rows
         self.meter.waiting(self._waiting_rows)
         self._idle.clear()
         self._wake()
-        return await answer
 
     async def close(self) -> None:
         """Take no more work, and finish what waits."""
@@ -224,7 +264,7 @@ class QueuedGraph:
             run = asyncio.get_running_loop().run_in_executor(self._executor, self._attempt, batch)
         except RuntimeError as error:  # the threads have been shut down
             fault = InferenceFailed(f"{type(error).__name__}: there are no threads to run on")
-            self._settle(batch, (fault, 0.0))
+            self._settle(batch, _Result(fault))
             return
         self._running += 1
         run.add_done_callback(partial(self._settle_thread, batch))
@@ -262,51 +302,48 @@ class QueuedGraph:
         self._waiting_rows -= job.rows - job.taken
         return True
 
-    def _attempt(self, batch: _Batch) -> tuple[Arrays | LatentServeError, float]:
+    def _attempt(self, batch: _Batch) -> _Result:
         """Run a batch on the thread that calls; errors come back as values."""
         started = time.perf_counter()
-        outcome: Arrays | LatentServeError
         try:
             if len(batch) == 1:
                 inputs = batch[0].inputs
             else:
                 columns = zip(*(piece.inputs for piece in batch), strict=True)
                 inputs = tuple(np.concatenate(column) for column in columns)
-            outcome = self.session.run(*inputs)
+            outputs = self.session.run(*inputs)
+            return _Result(outputs, time.perf_counter() - started, all_finite(outputs))
         except LatentServeError as error:
-            outcome = error
+            return _Result(error)
         except Exception as error:  # noqa: BLE001  # a fault of ours fails requests, hangs none
-            outcome = InferenceFailed(f"{type(error).__name__} while running a batch")
-        return outcome, time.perf_counter() - started
+            return _Result(InferenceFailed(f"{type(error).__name__} while running a batch"))
 
-    def _settle_thread(
-        self, batch: _Batch, run: "asyncio.Future[tuple[Arrays | LatentServeError, float]]"
-    ) -> None:
+    def _settle_thread(self, batch: _Batch, run: "asyncio.Future[_Result]") -> None:
         self._running -= 1
         if run.cancelled():
-            self._settle(batch, (Draining("the service is stopping"), 0.0))
+            self._settle(batch, _Result(Draining("the service is stopping")))
         else:
             self._settle(batch, run.result())
         self._start_batches()
 
-    def _settle(self, batch: _Batch, result: tuple[Arrays | LatentServeError, float]) -> None:
-        outcome, seconds = result
+    def _settle(self, batch: _Batch, result: _Result) -> None:
+        outcome = result.outcome
         if isinstance(outcome, LatentServeError):
             if len(batch) == 1:
                 batch[0].job.fail(outcome)
             else:
                 self._alone.extend(batch)
             return
-        self.meter.ran(sum(piece.rows for piece in batch), seconds)
+        self.meter.ran(sum(piece.rows for piece in batch), result.seconds)
         first = 0
         for piece in batch:
             last = first + piece.rows
-            piece.job.ticket.inference_seconds += seconds
-            own = len(batch) == 1
             try:
-                piece.job.add(
-                    piece, outcome if own else tuple(array[first:last] for array in outcome)
-                )
+                own = tuple(array[first:last] for array in outcome) if len(batch) > 1 else outcome
+                ticket = piece.job.ticket
+                ticket.inference_seconds += result.seconds
+                ticket.finite &= result.finite or all_finite(own)
+                piece.job.add(piece, own)
             except Exception as error:  # noqa: BLE001  # as in _attempt: no memory to join parts, say
                 piece.job.fail(InferenceFailed(f"{type(error).__name__} after a batch had run"))
             first = last

@@ -20,18 +20,37 @@ class Ticket:
         deadline: ``time.monotonic()`` after which its work is not worth starting.
         queue_seconds: Time until the first rows ran, summed over the graphs so far.
         inference_seconds: Time of the batches its rows were in, summed likewise.
+        finite: Whether all that graphs gave for its rows so far was finite.
     """
 
     deadline: float = float("inf")
     queue_seconds: float = 0.0
     inference_seconds: float = 0.0
+    finite: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """Where the first output of a graph goes next, without a stop at whoever asked for it.
+
+    Attributes:
+        graph: The graph that takes it.
+        others: What that graph takes beside it, each (rows, *row shape).
+    """
+
+    graph: "Graph"
+    others: tuple[FloatArray, ...] = ()
 
 
 class Graph(Protocol):
     """A graph that rows can be sent through, alone or together with other requests' rows."""
 
     async def run(
-        self, *inputs: FloatArray, ticket: Ticket, exclusive: bool = False
+        self,
+        *inputs: FloatArray,
+        ticket: Ticket,
+        exclusive: bool = False,
+        onward: Onward | None = None,
     ) -> tuple[FloatArray, ...]:
         """Send rows through the graph.
 
@@ -39,6 +58,11 @@ class Graph(Protocol):
             inputs: Arrays in the signature's order, each (rows, *row shape).
             ticket: Whose work this is; its times are added to.
             exclusive: Never share a batch, so that the answer's bytes depend on nothing else.
+            onward: Where the outputs go next; then the answer is that graph's.
+
+        Returns:
+            Outputs of the last graph that ran. Outputs that are not finite go nowhere: where the
+            ticket says so, these may be those of a graph before ``onward``.
         """
         ...
 
@@ -54,7 +78,8 @@ class DirectGraph:
         self,
         *inputs: FloatArray,
         ticket: Ticket,
-        exclusive: bool = False,  # noqa: ARG002  # nothing is ever shared here
+        exclusive: bool = False,
+        onward: Onward | None = None,
     ) -> tuple[FloatArray, ...]:
         """Send rows through the graph, ``max_batch_rows`` at a time; see ``Graph.run``."""
         started = time.perf_counter()
@@ -63,7 +88,17 @@ class DirectGraph:
             for first in range(0, len(inputs[0]), self.max_batch_rows)
         ]
         ticket.inference_seconds += time.perf_counter() - started
-        return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+        outputs = tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+        ticket.finite &= all_finite(outputs)
+        if onward is None or not ticket.finite:
+            return outputs
+        graph, others = onward.graph, onward.others
+        return await graph.run(outputs[0], *others, ticket=ticket, exclusive=exclusive)
+
+
+def all_finite(arrays: tuple[FloatArray, ...]) -> bool:
+    """Whether no array holds an infinity or NaN."""
+    return all(bool(np.isfinite(array).all()) for array in arrays)
 
 
 def run_to_completion(call: Coroutine[Any, Any, Answer]) -> Answer:

@@ -18,7 +18,7 @@ from service.errors import (
     NonFiniteResult,
 )
 from service.inference.autoencoder import Autoencoder
-from service.inference.graphs import DirectGraph, Graph, Ticket, run_to_completion
+from service.inference.graphs import DirectGraph, Graph, Onward, Ticket, run_to_completion
 from service.inference.sampling import GaussianMixture, StandardNormal
 from service.inference.session import FloatArray, SessionOptions
 from service.inference.verification import open_verified_sessions
@@ -181,10 +181,14 @@ class RecordingGraph:
         self.runs: list[tuple[int, bool]] = []
 
     async def run(
-        self, *inputs: FloatArray, ticket: Ticket, exclusive: bool = False
+        self,
+        *inputs: FloatArray,
+        ticket: Ticket,
+        exclusive: bool = False,
+        onward: Onward | None = None,
     ) -> tuple[FloatArray, ...]:
         self.runs.append((len(inputs), exclusive))
-        return await self.graph.run(*inputs, ticket=ticket, exclusive=exclusive)
+        return await self.graph.run(*inputs, ticket=ticket, exclusive=exclusive, onward=onward)
 
 
 def recording(location: BundleLocation) -> tuple[Autoencoder, Mapping[str, RecordingGraph]]:

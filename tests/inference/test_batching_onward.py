@@ -1,0 +1,151 @@
+"""Rows that go on to a second graph do so without a stop, and only when they are finite."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from service.errors import Draining
+from service.inference.batching import QueuedGraph
+from service.inference.graphs import DirectGraph, Graph, Onward, Ticket, run_to_completion
+from service.inference.session import Session
+from tests.graphs import LOOKUP, LOOKUP_SIGNATURE, TABLE, Array, copying, graph, lookup, signature
+
+pytestmark = pytest.mark.timeout(20)
+
+ROWS = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]], np.float32)
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+def lookup_session() -> Session:
+    return Session(LOOKUP, LOOKUP_SIGNATURE)
+
+
+def copy_session() -> Session:
+    return Session(
+        copying(("batch", 2), ("batch", 2)), signature({"inputs": (2,)}, {"outputs": (2,)})
+    )
+
+
+def queued(session: Session, executor: ThreadPoolExecutor, **limits: int) -> QueuedGraph:
+    return QueuedGraph(session, executor, **{"max_batch_rows": 10, "max_queue_rows": 4} | limits)
+
+
+async def test_the_answer_is_the_second_graphs(executor: ThreadPoolExecutor) -> None:
+    for inline in (0, 10):
+        first = queued(copy_session(), executor, max_inline_rows=inline)
+        second = queued(lookup_session(), executor, max_inline_rows=inline)
+        ticket = Ticket()
+
+        (found,) = await first.run(ROWS, ticket=ticket, onward=Onward(second))
+
+        assert np.array_equal(found, lookup(ROWS))
+        assert ticket.finite
+        assert ticket.inference_seconds > 0
+
+
+async def test_rows_cut_at_the_first_graph_arrive_whole_at_the_second(
+    executor: ThreadPoolExecutor,
+) -> None:
+    first = queued(copy_session(), executor, max_batch_rows=2)
+    second = queued(lookup_session(), executor, max_batch_rows=3, max_inline_rows=3)
+
+    (found,) = await first.run(ROWS, ticket=Ticket(), onward=Onward(second))
+
+    assert np.array_equal(found, lookup(ROWS))
+
+
+async def test_rows_that_were_let_in_once_are_let_in_at_the_second_graph(
+    executor: ThreadPoolExecutor,
+) -> None:
+    first = queued(copy_session(), executor)
+    second = queued(lookup_session(), executor, max_queue_rows=1)
+
+    (found,) = await first.run(ROWS, ticket=Ticket(), onward=Onward(second))
+
+    assert np.array_equal(found, lookup(ROWS))
+
+
+@pytest.mark.parametrize("kind", ["queued", "direct"])
+async def test_rows_that_are_not_finite_go_no_further_and_harm_no_neighbour(
+    executor: ThreadPoolExecutor, kind: str
+) -> None:
+    bad = np.array([[0.0, np.inf]], np.float32)
+    first: Graph = DirectGraph(copy_session())
+    second: Graph = DirectGraph(lookup_session())
+    if kind == "queued":
+        first, second = queued(copy_session(), executor), queued(lookup_session(), executor)
+    good_ticket, bad_ticket = Ticket(), Ticket()
+
+    (good_answer,), (bad_answer,) = await asyncio.gather(
+        first.run(ROWS, ticket=good_ticket, onward=Onward(second)),
+        first.run(bad, ticket=bad_ticket, onward=Onward(second)),
+    )
+
+    assert np.array_equal(good_answer, lookup(ROWS))
+    assert good_ticket.finite
+    assert np.array_equal(bad_answer, bad)  # the first graph's: for whoever says which row it is
+    assert not bad_ticket.finite
+
+
+async def test_who_leaves_on_the_way_costs_the_second_graph_nothing(
+    executor: ThreadPoolExecutor,
+) -> None:
+    first = queued(copy_session(), executor, max_inline_rows=10)
+    second = queued(lookup_session(), executor, max_inline_rows=10)
+    runs: list[int] = []
+    run = second.session.run
+    second.session.run = lambda *inputs: runs.append(len(inputs[0])) or run(*inputs)  # type: ignore[method-assign]
+
+    task = asyncio.ensure_future(first.run(ROWS, ticket=Ticket(), onward=Onward(second)))
+    await asyncio.sleep(0)  # queued
+    await asyncio.sleep(0)  # through the first graph
+    assert second.waiting_rows == len(ROWS)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await second.close()
+
+    assert runs == []
+    assert second.waiting_rows == 0
+
+
+async def test_rows_on_their_way_are_finished_while_both_graphs_close(
+    executor: ThreadPoolExecutor,
+) -> None:
+    first = queued(copy_session(), executor)
+    second = queued(lookup_session(), executor)
+    task = asyncio.ensure_future(first.run(ROWS, ticket=Ticket(), onward=Onward(second)))
+    await asyncio.sleep(0)
+
+    await asyncio.gather(first.close(), second.close())
+
+    (found,) = await task
+    assert np.array_equal(found, lookup(ROWS))
+    with pytest.raises(Draining):
+        await second.run(ROWS, ticket=Ticket())
+
+
+def test_a_direct_graph_takes_what_the_second_graph_takes_beside_it() -> None:
+    names = {"inputs": (2,), "other": (2,)}
+    adding = graph(
+        [helper.make_node("Add", ["inputs", "other"], ["outputs"])],
+        {name: ("batch", *shape) for name, shape in names.items()},
+        {"outputs": ("batch", 2)},
+    )
+    second = DirectGraph(Session(adding, signature(names, {"outputs": (2,)})))
+    other: Array = np.full((3, 2), TABLE[0], np.float32)
+
+    (found,) = run_to_completion(
+        DirectGraph(copy_session()).run(ROWS, ticket=Ticket(), onward=Onward(second, (other,)))
+    )
+
+    assert np.array_equal(found, ROWS + 0.5)
