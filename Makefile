@@ -90,6 +90,14 @@ endif
 test: $(ENVIRONMENT) ## Run every test (ARGS="tests/bundle -k digest")
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: benchmark
+benchmark: $(ENVIRONMENT) ## Load the service beside plain FastAPI and raw onnxruntime; Linux, needs wrk (ARGS="--rounds 1")
+	@$(BIN)/python -m benchmarks.serving $(ARGS)
+
+.PHONY: benchmark-peers
+benchmark-peers: $(ENVIRONMENT) ## The same beside Triton, MLServer, BentoML, LitServe, Ray Serve (ARGS="--subjects triton")
+	@$(BIN)/python -m benchmarks.serving --peers $(ARGS)
+
 .PHONY: benchmark-training
 benchmark-training: export TF_CPP_MIN_LOG_LEVEL := 3
 benchmark-training: $(ENVIRONMENT) ## Time an epoch beside keras.Model.fit (ARGS="--rounds 9")
@@ -122,6 +130,15 @@ lock: $(ENVIRONMENT) ## Lock the dependencies again (UPGRADE=1 takes the newest 
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/service.txt
 	$(COMPILE) --constraint requirements/dev.txt --extra train --output-file requirements/train.txt
 	$(COMPILE) --constraint requirements/dev.txt --extra gpu --override requirements/gpu-overrides.txt --output-file requirements/gpu.txt
+
+# Peers run the onnxruntime that we run, whatever else they bring.
+.PHONY: lock-peers
+lock-peers: $(ENVIRONMENT) ## Lock what the other model servers of benchmark-peers need (UPGRADE=1)
+	@set -e; for wanted in benchmarks/peers/*.in; do \
+	  sed -n 's/^\(onnxruntime==[^ ]*\).*/\1/p' requirements/dev.txt | $(UV) pip compile "$$wanted" - --quiet --universal \
+	    --python-version 3.11 --fork-strategy fewest --generate-hashes --no-emit-index-url \
+	    --custom-compile-command "make lock-peers" --output-file "$${wanted%.in}.txt" $(if $(UPGRADE),--upgrade); \
+	done
 
 .PHONY: clean
 clean: ## Remove the environments and caches

@@ -13,19 +13,29 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks.reconstruction_graph import join_graphs
 from service.bundle.manifest import (
+    CALIBRATION_FILE,
+    DECODER,
+    ENCODER,
+    GOLDEN_FILE,
+    AnomalySpec,
     CodeSpec,
     DataSpec,
     GraphSignature,
     InputSpec,
     Manifest,
     Provenance,
+    ScoreSpec,
     TensorSpec,
 )
 from service.bundle.storage import BundleLocation, publish_bundle
-from service.inference.session import Session
+from service.inference.session import FloatArray, Session
 
 NAME = "benchmark-dense"
+SCORE = "reconstruction-error"
+SCORER = f"scorer-{SCORE}"
+CALIBRATION_ROWS = 1000
 ENCODER_UNITS = (784, 128, 64, 32)
 DECODER_UNITS = (32, 64, 128, 784)
 
@@ -36,36 +46,72 @@ def publish_dense_model(models_dir: Path) -> BundleLocation:
     Args:
         models_dir: The folder to publish into.
     """
+    row, code = TensorSpec(name="inputs", shape=(784,)), TensorSpec(name="codes", shape=(32,))
+    outputs = TensorSpec(name="outputs", shape=(784,))
+    scores = (
+        TensorSpec(name="scores", shape=()),
+        TensorSpec(name="feature_scores", shape=(784,)),
+    )
     signatures = {
-        "encoder": _signature("encoder", ("inputs", 784), ("codes", 32)),
-        "decoder": _signature("decoder", ("codes", 32), ("outputs", 784)),
+        ENCODER: GraphSignature(file="encoder.onnx", inputs=(row,), outputs=(code,)),
+        DECODER: GraphSignature(file="decoder.onnx", inputs=(code,), outputs=(outputs,)),
+        SCORER: GraphSignature(file=f"{SCORER}.onnx", inputs=(row,), outputs=scores),
     }
-    graphs = {
-        "encoder": _dense_graph(ENCODER_UNITS, "inputs", "codes", last="Identity"),
-        "decoder": _dense_graph(DECODER_UNITS, "codes", "outputs", last="Sigmoid"),
+    encoder = _dense_graph(ENCODER_UNITS, "inputs", "codes", last="Identity")
+    decoder = _dense_graph(DECODER_UNITS, "codes", "outputs", last="Sigmoid")
+    joined = join_graphs(encoder, decoder, signatures[ENCODER], signatures[DECODER])
+    graphs = {ENCODER: encoder, DECODER: decoder, SCORER: _scoring_graph(joined)}
+    rows = np.random.default_rng(1).random((CALIBRATION_ROWS, 784), dtype=np.float32)
+    (calibration, _) = Session(graphs[SCORER], signatures[SCORER]).run(rows)
+    files = {
+        **{f"{name}.onnx": graph for name, graph in graphs.items()},
+        CALIBRATION_FILE: _archive({SCORE: np.sort(calibration).astype(np.float64)}),
+        GOLDEN_FILE: _archive(_golden(graphs, signatures, rows[:2])),
     }
-    files = {f"{name}.onnx": graph for name, graph in graphs.items()}
-    rows = np.random.default_rng(1).random((2, 784), dtype=np.float32)
-    (codes,) = Session(graphs["encoder"], signatures["encoder"]).run(rows)
-    (outputs,) = Session(graphs["decoder"], signatures["decoder"]).run(codes)
-    golden = io.BytesIO()
-    vectors: dict[str, Any] = {
-        "encoder/inputs": rows,
-        "encoder/codes": codes,
-        "decoder/codes": codes,
-        "decoder/outputs": outputs,
-    }
-    np.savez(golden, **vectors)
-    files["golden.npz"] = golden.getvalue()
     return publish_bundle(models_dir, _manifest(signatures), files)
 
 
-def _signature(name: str, taken: tuple[str, int], given: tuple[str, int]) -> GraphSignature:
-    return GraphSignature(
-        file=f"{name}.onnx",
-        inputs=(TensorSpec(name=taken[0], shape=(taken[1],)),),
-        outputs=(TensorSpec(name=given[0], shape=(given[1],)),),
+def _golden(
+    graphs: dict[str, bytes], signatures: dict[str, GraphSignature], rows: FloatArray
+) -> dict[str, FloatArray]:
+    vectors: dict[str, FloatArray] = {}
+    taken = rows
+    for name in (ENCODER, DECODER, SCORER):
+        taken = rows if name == SCORER else taken
+        answers = Session(graphs[name], signatures[name]).run(taken)
+        vectors[f"{name}/{signatures[name].inputs[0].name}"] = taken
+        for tensor, answer in zip(signatures[name].outputs, answers, strict=True):
+            vectors[f"{name}/{tensor.name}"] = answer
+        taken = answers[0]
+    return vectors
+
+
+def _archive(arrays: dict[str, Any]) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+def _scoring_graph(reconstruction: onnx.ModelProto) -> bytes:
+    """Compare inputs with outputs: squared differences, and their mean in each row."""
+    graph = reconstruction.graph
+    graph.node.extend(
+        [
+            helper.make_node("Sub", ["outputs", "inputs"], ["differences"]),
+            helper.make_node("Mul", ["differences", "differences"], ["feature_scores"]),
+            helper.make_node("ReduceMean", ["feature_scores", "feature_axis"], ["scores"],
+                             keepdims=0),
+        ]
+    )  # fmt: skip
+    graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "feature_axis"))
+    del graph.output[:]
+    graph.output.extend(
+        [
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch"]),
+            helper.make_tensor_value_info("feature_scores", TensorProto.FLOAT, ["batch", 784]),
+        ]
     )
+    return reconstruction.SerializeToString()
 
 
 def _dense_graph(units: tuple[int, ...], taken: str, given: str, last: str) -> bytes:
@@ -113,9 +159,19 @@ def _manifest(signatures: dict[str, GraphSignature]) -> Manifest:
         code=CodeSpec(shape=(32,)),
         conditions=None,
         graphs=signatures,
-        capabilities=("encode", "decode", "reconstruct"),
+        capabilities=("encode", "decode", "reconstruct", "anomaly-score"),
         noise=None,
-        anomaly=None,
+        anomaly=AnomalySpec(
+            scores={
+                SCORE: ScoreSpec(
+                    graph=SCORER,
+                    description="Mean squared difference between a row and its reconstruction.",
+                    units="none",
+                    calibration_rows=CALIBRATION_ROWS,
+                )
+            },
+            default_score=SCORE,
+        ),
         priors=None,
         metrics=(),
         example=(0.5,) * 784,

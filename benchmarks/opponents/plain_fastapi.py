@@ -9,20 +9,19 @@ from pydantic import BaseModel
 
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = int(os.environ.get("INTRA_OP_THREADS", "0"))
-folder = os.environ["BUNDLE"]
-encoder = onnxruntime.InferenceSession(f"{folder}/encoder.onnx", options)
-decoder = onnxruntime.InferenceSession(f"{folder}/decoder.onnx", options)
+session = onnxruntime.InferenceSession(os.environ["MODEL"], options)
+row_shape = session.get_inputs()[0].shape[1:]
 app = FastAPI()
 
 
 class Request(BaseModel):
-    """Rows."""
+    """Rows, each flat."""
 
     inputs: list[list[float]]
 
 
 class Answer(BaseModel):
-    """Reconstructed rows."""
+    """Reconstructed rows, each flat."""
 
     reconstructions: list[list[float]]
 
@@ -30,7 +29,6 @@ class Answer(BaseModel):
 @app.post("/reconstruct")
 def reconstruct(request: Request) -> Answer:
     """Encode and decode."""
-    rows = np.array(request.inputs, np.float32)
-    (codes,) = encoder.run(["codes"], {"inputs": rows})
-    (outputs,) = decoder.run(["outputs"], {"codes": codes})
-    return Answer(reconstructions=np.asarray(outputs).tolist())
+    rows = np.array(request.inputs, np.float32).reshape(-1, *row_shape)
+    (outputs,) = session.run(None, {"inputs": rows})
+    return Answer(reconstructions=np.asarray(outputs).reshape(len(rows), -1).tolist())

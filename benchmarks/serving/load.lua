@@ -1,7 +1,9 @@
--- One fixed request, as many times as wrk can; a summary as JSON at the end.
+-- One fixed request, as many times as wrk can; a summary as JSON on the last line.
 wrk.method = "POST"
-wrk.headers["Content-Type"] = os.getenv("CONTENT_TYPE")
-wrk.headers["Accept"] = os.getenv("ACCEPT")
+for line in os.getenv("HEADERS"):gmatch("[^\n]+") do
+  local name, value = line:match("^(.-): (.*)$")
+  wrk.headers[name] = value
+end
 local file = assert(io.open(os.getenv("BODY_FILE"), "rb"))
 wrk.body = file:read("*a")
 file:close()

@@ -1,0 +1,209 @@
+"""The servers of `make benchmark-peers`, each in an environment of its own outside the repository.
+
+What a peer needs is pinned in `benchmarks/peers/<name>.txt`; how it serves the model, in the
+best set-up that its documentation gives, is in `benchmarks/opponents/`.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.serving.dialects import (
+    Dialect,
+    NamedLists,
+    Octets,
+    OpenInference,
+    OpenInferenceBinary,
+)
+from benchmarks.serving.loads import RECONSTRUCT, Encoding
+from benchmarks.serving.models import ServedModel
+from benchmarks.serving.subjects import Subject
+
+LOCKS = Path(__file__).parents[1] / "peers"
+ADAPTERS = Path(__file__).parents[1] / "opponents"
+VERSIONS = ((3, 11), (3, 14))  # from, and not including
+INSTALL_TIMEOUT_SECONDS = 1800
+
+JSON_CALL = (RECONSTRUCT, Encoding.JSON)
+BINARY_CALL = (RECONSTRUCT, Encoding.BINARY)
+V2_PATHS = {RECONSTRUCT: "/v2/models/autoencoder/infer"}
+V2_READY = "/v2/models/autoencoder/ready"
+
+
+class PeerUnavailable(Exception):
+    """A peer cannot be installed here."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another model server.
+
+    Attributes:
+        key: Its name on the command line, and of its files.
+        name: Its name in the tables.
+        packages: The pinned packages that are worth naming in a report.
+        command: Makes its command from its environment's folder of programs.
+        dialects: How rows are sent to it.
+        paths: Where it takes them.
+        ready_path: Where it says that it is ready.
+        environment: Variables that it is started with.
+        shared_interpreter: Whether it needs a Python that is a shared library.
+    """
+
+    key: str
+    name: str
+    packages: tuple[str, ...]
+    command: Callable[[Path], tuple[str, ...]]
+    dialects: Mapping[tuple[str, Encoding], Dialect]
+    paths: Mapping[str, str] = field(default_factory=lambda: {RECONSTRUCT: "/reconstruct"})
+    ready_path: str = "/health"
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    shared_interpreter: bool = False
+
+    @property
+    def lock(self) -> Path:
+        """The file that pins what it needs."""
+        return LOCKS / f"{self.key}.txt"
+
+    def pinned(self) -> list[str]:
+        """List the versions that are worth naming."""
+        lines = self.lock.read_text().splitlines()
+        pins = [line.split()[0] for line in lines if "==" in line and not line.startswith(" ")]
+        return [pin for pin in pins if pin.partition("==")[0] in self.packages]
+
+    def subject(self, programs: Path) -> Subject:
+        """Describe it as a subject.
+
+        Args:
+            programs: Its environment's folder of programs.
+        """
+
+        def command(_: ServedModel, port: int) -> tuple[str, ...]:
+            return tuple(part.format(port=port) for part in self.command(programs))
+
+        return Subject(
+            self.key,
+            self.name,
+            command,
+            self.dialects,
+            self.paths,
+            self.ready_path,
+            {**self.environment, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+        )
+
+
+def _adapter(name: str) -> Callable[[Path], tuple[str, ...]]:
+    return lambda programs: (str(programs / "python"), str(ADAPTERS / name))
+
+
+# Ports and the model's file come to the adapters as PORT and MODEL, FOLDER is theirs to write in.
+PEERS = (
+    Peer(
+        "triton",
+        "Triton",
+        ("nvidia-pytriton", "onnxruntime"),
+        _adapter("triton_server.py"),
+        {JSON_CALL: OpenInference(), BINARY_CALL: OpenInferenceBinary()},
+        V2_PATHS,
+        V2_READY,
+        shared_interpreter=True,
+    ),
+    Peer(
+        "mlserver",
+        "MLServer",
+        ("mlserver", "onnxruntime", "uvloop"),
+        _adapter("mlserver_start.py"),
+        {JSON_CALL: OpenInference()},
+        V2_PATHS,
+        V2_READY,
+    ),
+    Peer(
+        "bentoml",
+        "BentoML",
+        ("bentoml", "onnxruntime"),
+        _adapter("bentoml_start.py"),
+        {JSON_CALL: NamedLists(answer=None)},
+        ready_path="/readyz",
+        environment={"BENTOML_DO_NOT_TRACK": "true"},
+    ),
+    Peer(
+        "litserve",
+        "LitServe",
+        ("litserve", "onnxruntime"),
+        _adapter("litserve_server.py"),
+        {JSON_CALL: NamedLists("reconstructions")},
+    ),
+    Peer(
+        "ray",
+        "Ray Serve",
+        ("ray", "onnxruntime"),
+        _adapter("ray_serve_server.py"),
+        {JSON_CALL: NamedLists("reconstructions"), BINARY_CALL: Octets()},
+        ready_path="/-/healthz",
+        environment={
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+            "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        },
+    ),
+)
+
+
+def prepare(peer: Peer) -> Path:
+    """Make a peer's environment, unless it is there as its lock says.
+
+    Args:
+        peer: The peer.
+
+    Returns:
+        The environment's folder of programs.
+
+    Raises:
+        PeerUnavailable: No Python here fits it, or something could not be installed.
+    """
+    folder = _cache_folder() / peer.key
+    programs, stamp = folder / "bin", folder / "lock.sha256"
+    interpreter = _interpreter(peer)
+    wanted = hashlib.sha256(peer.lock.read_bytes() + interpreter.encode()).hexdigest()
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return programs
+    print(f"installing {peer.name} into {folder} ...", file=sys.stderr, flush=True)
+    _run(interpreter, "-m", "venv", "--clear", str(folder))
+    pip = (str(programs / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input")
+    _run(*pip, "install", "--quiet", "--require-hashes", "--requirement", str(peer.lock))
+    stamp.write_text(wanted)
+    return programs
+
+
+def _cache_folder() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "latentserve" / "peers"
+
+
+def _interpreter(peer: Peer) -> str:
+    shared = "sysconfig.get_config_var('Py_ENABLE_SHARED')" if peer.shared_interpreter else "True"
+    fits = f"{VERSIONS[0]} <= sys.version_info < {VERSIONS[1]} and {shared}"
+    for candidate in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3", "python3"):
+        asked = (candidate, "-c", f"import sys, sysconfig; sys.exit(not ({fits}))")
+        try:
+            if subprocess.run(asked, check=False, capture_output=True).returncode == 0:
+                return candidate
+        except OSError:
+            continue
+    kind = " that is a shared library, as Debian's is" if peer.shared_interpreter else ""
+    raise PeerUnavailable(f"it needs a Python from 3.11 to 3.13{kind}, and none is here")
+
+
+def _run(*command: str) -> None:
+    try:
+        subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_SECONDS
+        )
+    except subprocess.CalledProcessError as error:
+        raise PeerUnavailable(f"it cannot be installed: {error.stderr.strip()[-500:]}") from error
+    except subprocess.TimeoutExpired as error:
+        raise PeerUnavailable("its installation takes too long") from error
