@@ -3,25 +3,28 @@
 from typing import Any
 
 from service.api.calls import Answer
-from service.api.media_types import JSON, NPY
+from service.api.media_types import JSON, NPY, RAW
 from service.api.payloads.image import write_image
 from service.api.payloads.json import write_json
 from service.api.payloads.npy import write_npy
+from service.api.payloads.raw import raw_shape, write_raw
 from service.api.payloads.rows import rows_to_lists
+from service.api.schemas import CallOptions, RowOptions
 from service.inference.loading import LoadedModel
 
+Body = bytes | memoryview
 Headers = list[tuple[bytes, bytes]]
 
 
 def write_answer(
-    answer: Answer, model: LoadedModel, ids: list[str | int] | None, media_type: str
-) -> tuple[bytes, Headers]:
+    answer: Answer, model: LoadedModel, options: CallOptions, media_type: str
+) -> tuple[Body, Headers]:
     """Write an answer.
 
     Args:
         answer: What the call found.
         model: Who answers.
-        ids: The request's ids, passed through in JSON.
+        options: The request's; JSON answers pass its ids through and round to its decimals.
         media_type: What to write, one that ``writable_types`` offered.
 
     Returns:
@@ -34,19 +37,25 @@ def write_answer(
         *answer.headers,
     ]
     if media_type == JSON:
-        body = write_json(_json_fields(answer, model, ids))
-    elif media_type == NPY:
-        body = write_npy(answer.main)
-    else:
-        body = write_image(answer.main, media_type)
-    return body, headers
+        decimals = options.decimals if isinstance(options, RowOptions) else None
+        fields = _json_fields(answer, model, options.ids, decimals)
+        return write_json(fields, decimals), headers
+    if media_type == NPY:
+        return write_npy(answer.main), headers
+    if media_type == RAW:
+        headers.append((b"x-shape", raw_shape(answer.main).encode()))
+        return write_raw(answer.main), headers
+    return write_image(answer.main, media_type), headers
 
 
-def _json_fields(answer: Answer, model: LoadedModel, ids: list[str | int] | None) -> dict[str, Any]:
+def _json_fields(
+    answer: Answer, model: LoadedModel, ids: list[str | int] | None, decimals: int | None
+) -> dict[str, Any]:
     fields: dict[str, Any] = {"model": model.name, "version": model.version}
     if ids is not None:
         fields["ids"] = ids
     columns = model.manifest.input.columns
     if answer.rows_field and columns and any(column.type != "numeric" for column in columns):
-        return fields | answer.fields | {answer.rows_field: rows_to_lists(answer.main, columns)}
+        rows = rows_to_lists(answer.main, columns, decimals)
+        return fields | answer.fields | {answer.rows_field: rows}
     return fields | answer.fields

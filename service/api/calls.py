@@ -88,7 +88,7 @@ class Call(Generic[Options]):
         return f"/{self.capability}"
 
 
-async def _encode(work: Work[schemas.CallOptions]) -> Answer:
+async def _encode(work: Work[schemas.RowOptions]) -> Answer:
     encoding = await work.autoencoder.encode(work.rows, work.conditions, ticket=work.ticket)
     fields: dict[str, Any] = {"codes": encoding.codes}
     if encoding.log_variances is not None:
@@ -96,17 +96,17 @@ async def _encode(work: Work[schemas.CallOptions]) -> Answer:
     return Answer(encoding.codes, None, fields)
 
 
-async def _decode(work: Work[schemas.CallOptions]) -> Answer:
+async def _decode(work: Work[schemas.RowOptions]) -> Answer:
     outputs = await work.autoencoder.decode(work.rows, work.conditions, ticket=work.ticket)
     return Answer(outputs, "outputs", {"outputs": outputs})
 
 
-async def _reconstruct(work: Work[schemas.CallOptions]) -> Answer:
+async def _reconstruct(work: Work[schemas.RowOptions]) -> Answer:
     rows = await work.autoencoder.reconstruct(work.rows, work.conditions, ticket=work.ticket)
     return Answer(rows, "reconstructions", {"reconstructions": rows})
 
 
-async def _denoise(work: Work[schemas.CallOptions]) -> Answer:
+async def _denoise(work: Work[schemas.RowOptions]) -> Answer:
     rows = await work.autoencoder.denoise(work.rows, work.conditions, ticket=work.ticket)
     return Answer(rows, "denoised", {"denoised": rows})
 
@@ -170,8 +170,8 @@ def row_count(options: schemas.CallOptions, rows: FloatArray, max_rows: int) -> 
     return options.count
 
 
-_INPUTS = (schemas.CallOptions, schemas.InputsRequest)
-_CODES = (schemas.CallOptions, schemas.CodesRequest)
+_INPUTS = (schemas.RowOptions, schemas.InputsRequest)
+_CODES = (schemas.RowOptions, schemas.CodesRequest)
 _SCORED = (schemas.AnomalyScoreOptions, schemas.AnomalyScoreRequest)
 _DRAWN = (schemas.SampleOptions, schemas.SampleRequest)
 

@@ -130,9 +130,7 @@ class HotPath:
         read_seconds = time.perf_counter() - observation.started
         answer = await _run(call, request, receive)
         started = time.perf_counter()
-        content, answer_headers = write_answer(
-            answer, request.model, request.work.options.ids, wanted
-        )
+        content, answer_headers = write_answer(answer, request.model, request.work.options, wanted)
         stages = Stages(
             read_seconds,
             ticket.queue_seconds,

@@ -6,6 +6,7 @@ from service.errors import NotAcceptable, UnsupportedMediaType
 
 JSON = "application/json"
 NPY = "application/x-npy"
+RAW = "application/octet-stream"
 PNG = "image/png"
 JPEG = "image/jpeg"
 PICTURES = (PNG, JPEG)
@@ -15,12 +16,12 @@ def readable_types(*, takes_rows: bool, is_image: bool) -> tuple[str, ...]:
     """Media types that a request body may have."""
     if not takes_rows:
         return (JSON,)
-    return (JSON, NPY, *PICTURES) if is_image else (JSON, NPY)
+    return (JSON, NPY, RAW, *PICTURES) if is_image else (JSON, NPY, RAW)
 
 
 def writable_types(*, is_image: bool) -> tuple[str, ...]:
     """Media types that an answer may have, the default first."""
-    return (JSON, NPY, *PICTURES) if is_image else (JSON, NPY)
+    return (JSON, NPY, RAW, *PICTURES) if is_image else (JSON, NPY, RAW)
 
 
 @lru_cache(maxsize=256)
@@ -37,9 +38,9 @@ def body_type(content_type: str | None) -> str:
     # What curl --data sends unless told otherwise; the body decides whether it is JSON.
     if media_type == "application/x-www-form-urlencoded":
         return JSON
-    if media_type not in (JSON, NPY, *PICTURES):
+    if media_type not in (JSON, NPY, RAW, *PICTURES):
         raise UnsupportedMediaType(
-            f"bodies of this media type are not read; send {JSON}, {NPY}, {PNG} or {JPEG}"
+            f"bodies of this media type are not read; send {JSON}, {NPY}, {RAW}, {PNG} or {JPEG}"
         )
     for parameter in parameters.lower().split(";"):
         name, _, value = parameter.partition("=")

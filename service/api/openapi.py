@@ -7,7 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from service.api.calls import CALLS, Call
-from service.api.media_types import JSON, NPY, PICTURES
+from service.api.media_types import JSON, NPY, PICTURES, RAW
 from service.api.problems import PROBLEM_RESPONSE, PROBLEMS
 from service.api.requests import JSON_TEXTS
 from service.api.schemas import ProblemDocument
@@ -41,7 +41,7 @@ def _operation(call: Call[Any]) -> dict[str, Any]:
     reference: dict[str, Any] = {"schema": {"$ref": _REFERENCE.format(model=call.request.__name__)}}
     bodies = {JSON: reference}
     if call.rows_field:
-        bodies[NPY] = _BINARY
+        bodies |= dict.fromkeys((NPY, RAW), _BINARY)
     if call.rows_field == "inputs":
         bodies |= dict.fromkeys(PICTURES, _BINARY)
     return {
@@ -79,6 +79,7 @@ def _answer(call: Call[Any]) -> dict[str, Any]:
     content: dict[str, Any] = {
         JSON: {"schema": {"$ref": _REFERENCE.format(model=call.answer.__name__)}},
         NPY: _BINARY,
+        RAW: _BINARY,
     }
     if call.answers_rows:
         content |= dict.fromkeys(PICTURES, _BINARY)
@@ -89,6 +90,7 @@ def _answer(call: Call[Any]) -> dict[str, Any]:
             ("Server-Timing", "Milliseconds spent on read, queue, inference, write."),
             ("X-Model", "Who answered."),
             ("X-Model-Version", "In which version."),
+            ("X-Shape", f"Of {RAW}: the lengths of the array's axes, with commas."),
         )
     }
     return {"description": call.summary, "content": content, "headers": headers}

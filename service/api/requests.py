@@ -12,10 +12,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from service.api.calls import Call, Work, row_count
-from service.api.media_types import JSON, NPY, readable_types
+from service.api.media_types import JSON, NPY, RAW, readable_types
 from service.api.payloads.image import read_image
 from service.api.payloads.json import JsonBody
 from service.api.payloads.npy import read_npy
+from service.api.payloads.raw import read_raw
 from service.api.payloads.rows import (
     MOST_FAULTS,
     RowFormat,
@@ -110,6 +111,8 @@ def _rows(
         return json_body.rows(row_format)
     if media_type == NPY:
         return read_npy(body, row_format)
+    if media_type == RAW:
+        return read_raw(body, row_format)
     return read_image(body, media_type, row_format)
 
 

@@ -22,6 +22,7 @@ SHARED_LOOP = pytest.mark.asyncio(loop_scope="module")
 
 JSON = "application/json"
 NPY = "application/x-npy"
+RAW = "application/octet-stream"
 PNG = "image/png"
 JPEG = "image/jpeg"
 

@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.api.clients import JPEG, JSON, NPY, PNG, SHARED_LOOP, Client, expect_problem, npy_bytes
-from tests.bundles import PLANE, POSTCARD, STAMP
+from tests.api.clients import (
+    JPEG,
+    JSON,
+    NPY,
+    PNG,
+    RAW,
+    SHARED_LOOP,
+    Client,
+    expect_problem,
+    npy_bytes,
+)
+from tests.bundles import PEOPLE, PLANE, POSTCARD, STAMP, WAVE
 
 pytestmark = SHARED_LOOP
 
@@ -122,7 +132,10 @@ async def test_what_cannot_be_written_is_not_acceptable(
     response = await client.post(f"/{call}", json=fields, headers={"accept": accept})
 
     document = expect_problem(response, 406, "not-acceptable")
-    assert document["detail"] == "this answer can be written as application/json, application/x-npy"
+    assert document["detail"] == (
+        "this answer can be written as application/json, application/x-npy,"
+        " application/octet-stream"
+    )
 
 
 async def test_quality_decides_between_what_can_be_written(client: Client) -> None:
@@ -133,3 +146,121 @@ async def test_quality_decides_between_what_can_be_written(client: Client) -> No
     )
 
     assert response.headers["content-type"] == NPY  # codes are no picture
+
+
+@pytest.mark.parametrize("call", ["encode", "reconstruct", "denoise"])
+async def test_raw_answers_are_the_numbers_of_npy_answers(client: Client, call: str) -> None:
+    rows = STAMP.rows(3)
+
+    raw = await client.post(
+        f"/{call}?model=stamp",
+        content=rows.astype("<f4").tobytes(),
+        headers={"content-type": RAW, "accept": RAW},
+    )
+
+    in_npy = await client.rows(call, rows, model="stamp")
+    assert raw.status_code == 200, raw.text
+    assert raw.headers["content-type"] == RAW
+    shape = tuple(map(int, raw.headers["x-shape"].split(",")))
+    assert shape == in_npy.shape
+    assert raw.headers["content-length"] == str(in_npy.nbytes)
+    np.testing.assert_array_equal(np.frombuffer(raw.content, "<f4").reshape(shape), in_npy)
+
+
+async def test_raw_scores_are_score_p_value_and_judgement(client: Client) -> None:
+    rows = np.concatenate([PLANE.rows(5), 100 * PLANE.rows(1)])
+    query = "model=plane&false_positive_rate=0.05"
+
+    raw = await client.post(
+        f"/anomaly-score?{query}",
+        content=rows.astype("<f4").tobytes(),
+        headers={"content-type": RAW, "accept": RAW},
+    )
+
+    fields = {"model": "plane", "false_positive_rate": 0.05}
+    answer = await client.answer("anomaly-score", **fields, inputs=rows.tolist())
+    assert raw.headers["x-shape"] == "6,3"
+    scores, p_values, anomalies = np.frombuffer(raw.content, "<f4").reshape(6, 3).T
+    np.testing.assert_array_equal(scores, np.float32(answer["scores"]))
+    np.testing.assert_array_equal(p_values, np.float32(answer["p_values"]))
+    np.testing.assert_array_equal(anomalies == 1, answer["anomalies"])
+    assert anomalies[-1] == 1
+
+
+async def test_raw_samples_name_their_seed(client: Client) -> None:
+    raw = await client.post("/sample?model=wave&count=300", headers={"accept": RAW})
+
+    assert raw.headers["x-shape"] == "300,8,1"
+    seed = int(raw.headers["x-seed"])
+    answer = await client.answer("sample", model="wave", count=300, seed=seed)
+    found = np.frombuffer(raw.content, "<f4").reshape(300, 8, 1)
+    np.testing.assert_array_equal(found, np.float32(answer["samples"]))
+
+
+@pytest.mark.parametrize(
+    ("call", "fields", "rounded"),
+    [
+        ("encode", {"model": "wave", "inputs": WAVE.rows(3).tolist()}, {"codes", "log_variances"}),
+        ("decode", {"model": "plane", "codes": [[0.25, -3]]}, {"outputs"}),
+        ("reconstruct", {"model": "stamp", "inputs": STAMP.rows(3).tolist()}, {"reconstructions"}),
+        ("denoise", {"model": "stamp", "inputs": STAMP.rows(3).tolist()}, {"denoised"}),
+        ("sample", {"model": "stamp", "count": 3, "seed": 4}, {"samples", "codes"}),
+    ],
+)
+async def test_decimals_round_rows_and_codes_and_nothing_else(
+    client: Client, call: str, fields: dict[str, object], rounded: set[str]
+) -> None:
+    exact = await client.answer(call, **fields)
+    answer = await client.answer(call, **fields, decimals=3)
+
+    assert list(answer) == list(exact)
+    for name, value in exact.items():
+        if name in rounded:
+            np.testing.assert_array_equal(answer[name], np.round(np.array(value), 3))
+        else:
+            assert answer[name] == value
+
+
+async def test_decimals_may_stand_in_the_query_and_concern_json_alone(client: Client) -> None:
+    rows = PLANE.rows(2)
+    content, path = npy_bytes(rows), "/reconstruct?model=plane&decimals=2"
+
+    in_json = await client.post(path, content=content, headers={"content-type": NPY})
+    in_npy = await client.rows("reconstruct", rows, model="plane", decimals=2)
+
+    expected = await client.rows("reconstruct", rows, model="plane")
+    np.testing.assert_array_equal(in_npy, expected)
+    found = in_json.json()["reconstructions"]
+    np.testing.assert_array_equal(found, np.round(expected.astype(float), 2))
+
+
+async def test_decimals_round_the_numbers_of_typed_tables(client: Client) -> None:
+    rows = [[33.5, True, "Oslo"], [-1e-9, False, "Bern"]]
+
+    exact = await client.answer("reconstruct", model="people", inputs=rows)
+    answer = await client.answer("reconstruct", model="people", inputs=rows, decimals=1)
+
+    expected = [
+        [round(age, 1) + 0.0, member, city] for age, member, city in exact["reconstructions"]
+    ]
+    assert answer["reconstructions"] == expected
+    assert len(PEOPLE.columns or ()) == 3
+
+
+@pytest.mark.parametrize("decimals", [-1, 9, 2.5, "4", True])
+async def test_decimals_are_a_whole_number_up_to_eight(client: Client, decimals: object) -> None:
+    response = await client.call(
+        "encode", model="plane", inputs=PLANE.rows(1).tolist(), decimals=decimals
+    )
+
+    document = expect_problem(response, 422, "invalid-input")
+    assert [fault["pointer"] for fault in document["errors"]] == ["/decimals"]
+
+
+async def test_scores_are_not_rounded_away_from_their_threshold(client: Client) -> None:
+    response = await client.call(
+        "anomaly-score", model="plane", inputs=PLANE.rows(1).tolist(), decimals=2
+    )
+
+    document = expect_problem(response, 422, "invalid-input")
+    assert [fault["pointer"] for fault in document["errors"]] == ["/decimals"]

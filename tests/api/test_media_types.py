@@ -11,6 +11,7 @@ from service.api.media_types import (
     JSON,
     NPY,
     PNG,
+    RAW,
     body_type,
     choose_type,
     readable_types,
@@ -18,8 +19,8 @@ from service.api.media_types import (
 )
 from service.errors import NotAcceptable, UnsupportedMediaType
 
-DENSE = (JSON, NPY)
-ALL = (JSON, NPY, PNG, JPEG)
+DENSE = (JSON, NPY, RAW)
+ALL = (JSON, NPY, RAW, PNG, JPEG)
 
 
 def test_pictures_are_for_models_of_images() -> None:
@@ -47,6 +48,8 @@ def test_pictures_are_for_models_of_images() -> None:
         ("application/x-www-form-urlencoded", JSON),
         ("application/x-npy", NPY),
         ("application/x-npy; version=1", NPY),
+        ("application/octet-stream", RAW),
+        ("Application/Octet-Stream; type=float32", RAW),
         ("image/png", PNG),
         (" image/jpeg ", JPEG),
         ("image/jpeg; charset=binary", JPEG),
@@ -60,7 +63,7 @@ def test_a_body_has_the_media_type_it_states_or_is_json(
 
 @pytest.mark.parametrize(
     "content_type",
-    ["text/plain", "application/octet-stream", "image/gif", "image/*", "json", "application/json2"],
+    ["text/plain", "application/octets", "image/gif", "image/*", "json", "application/json2"],
 )
 def test_other_media_types_are_refused(content_type: str) -> None:
     with pytest.raises(UnsupportedMediaType, match="bodies of this media type are not read"):

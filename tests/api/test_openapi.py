@@ -10,7 +10,7 @@ import pytest_asyncio
 from service import __version__
 from service.api.calls import CALLS
 from service.api.problems import PROBLEMS
-from tests.api.clients import JPEG, JSON, NPY, PNG, SHARED_LOOP, Client
+from tests.api.clients import JPEG, JSON, NPY, PNG, RAW, SHARED_LOOP, Client
 
 pytestmark = SHARED_LOOP
 
@@ -38,12 +38,12 @@ async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None
 @pytest.mark.parametrize(
     ("path", "read", "written"),
     [
-        ("/encode", [JSON, NPY, PNG, JPEG], [JSON, NPY]),
-        ("/decode", [JSON, NPY], [JSON, NPY, PNG, JPEG]),
-        ("/reconstruct", [JSON, NPY, PNG, JPEG], [JSON, NPY, PNG, JPEG]),
-        ("/denoise", [JSON, NPY, PNG, JPEG], [JSON, NPY, PNG, JPEG]),
-        ("/anomaly-score", [JSON, NPY, PNG, JPEG], [JSON, NPY]),
-        ("/sample", [JSON], [JSON, NPY, PNG, JPEG]),
+        ("/encode", [JSON, NPY, RAW, PNG, JPEG], [JSON, NPY, RAW]),
+        ("/decode", [JSON, NPY, RAW], [JSON, NPY, RAW, PNG, JPEG]),
+        ("/reconstruct", [JSON, NPY, RAW, PNG, JPEG], [JSON, NPY, RAW, PNG, JPEG]),
+        ("/denoise", [JSON, NPY, RAW, PNG, JPEG], [JSON, NPY, RAW, PNG, JPEG]),
+        ("/anomaly-score", [JSON, NPY, RAW, PNG, JPEG], [JSON, NPY, RAW]),
+        ("/sample", [JSON], [JSON, NPY, RAW, PNG, JPEG]),
     ],
 )
 async def test_a_call_names_the_media_types_it_reads_and_writes(

@@ -19,6 +19,7 @@ from tests.api.clients import (
     JSON_BODY,
     NPY,
     PNG,
+    RAW,
     SHARED_LOOP,
     Client,
     expect_problem,
@@ -114,7 +115,7 @@ async def test_a_body_in_pieces_is_read_whole(client: Client) -> None:
     assert response.json() == await client.answer("encode", model="plane", inputs=ROWS)
 
 
-OPTIONS = "model, version, ids, conditions"
+OPTIONS = "model, version, ids, conditions, decimals"
 ANY_CONDITION = (
     "a valid string or a valid integer or a valid number or a valid boolean or a valid list"
 )
@@ -388,9 +389,10 @@ async def test_a_bundle_without_calibration_serves_all_but_judgement(tmp_path: P
 @pytest.mark.parametrize(
     ("call", "model", "content_type", "readable"),
     [
-        ("encode", "plane", PNG, "application/json, application/x-npy"),
-        ("decode", "stamp", PNG, "application/json, application/x-npy"),
+        ("encode", "plane", PNG, "application/json, application/x-npy, application/octet-stream"),
+        ("decode", "stamp", PNG, "application/json, application/x-npy, application/octet-stream"),
         ("sample", "stamp", NPY, "application/json"),
+        ("sample", "stamp", RAW, "application/json"),
         ("sample", "stamp", PNG, "application/json"),
     ],
 )
@@ -406,6 +408,40 @@ async def test_media_types_that_a_call_and_model_cannot_read_are_refused(
     assert expect_problem(response, 415, "unsupported-media-type")["detail"] == (
         f"/{call} of model {model} reads {readable}, not {content_type}"
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status", "slug"),
+    [
+        ("/encode?model=stamp", bytes(97), 422, "invalid-input"),
+        ("/decode?model=stamp", bytes(7), 422, "invalid-input"),
+        ("/encode?model=stamp", b"", 400, "malformed-body"),
+        ("/encode?model=stamp", b"\xff" * 96, 422, "invalid-input"),
+        ("/encode?model=nobody", bytes(96), 404, "model-not-found"),
+        ("/encode?model=stamp&decimals=many", bytes(96), 422, "invalid-input"),
+        ("/denoise?model=plane", bytes(16), 409, "capability-missing"),
+    ],
+)
+async def test_bare_numbers_that_cannot_be_answered_are_refused_like_any_other(
+    client: Client, path: str, content: bytes, status: int, slug: str
+) -> None:
+    response = await client.post(path, content=content, headers={"content-type": RAW})
+
+    expect_problem(response, status, slug)
+
+
+async def test_bare_numbers_are_rows_with_options_in_the_query(client: Client) -> None:
+    rows = LABELLED.rows(2)
+    query = f"model=labelled&ids=a&ids=b&conditions={quote(json.dumps({'label': ['cat', 3]}))}"
+
+    response = await client.post(
+        f"/encode?{query}", content=rows.astype("<f4").tobytes(), headers={"content-type": RAW}
+    )
+
+    assert response.status_code == 200, response.text
+    assert response.json()["ids"] == ["a", "b"]
+    expected = LABELLED.encode(rows, np.array([[0], [2]], np.float32))
+    np.testing.assert_allclose(response.json()["codes"], expected, atol=1e-6)
 
 
 async def test_codes_come_in_npy_too(client: Client) -> None:

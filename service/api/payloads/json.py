@@ -1,9 +1,11 @@
 """JSON to arrays and back, without a Python object per number.
 
 simdjson gives all numbers of a request as one buffer, but flattens nesting on the way. That
-nothing was lost is proven on the text itself: with strings and scalars deleted, what is left
-of a body is its skeleton of brackets and commas, and there is exactly one right skeleton. An
-empty list has that of a list of one value, so the numbers are counted as well.
+nothing was lost is proven twice over, the cheap way first. A body that opens one list for its
+rows, one for each row and no other holds flat rows, whose lengths simdjson knows. Of any other
+body the text itself is looked at: with strings and scalars deleted, what is left is its skeleton
+of brackets and commas, and there is exactly one right skeleton. An empty list has that of a list
+of one value, so the numbers are counted as well.
 """
 
 import json
@@ -17,6 +19,7 @@ import orjson
 import simdjson
 from numpy.typing import NDArray
 
+from service.api.payloads.decimals import write_decimals
 from service.api.payloads.rows import RowFormat, Shape, json_type, rows_from_lists
 from service.errors import InvalidInput, MalformedBody
 from service.inference.session import FloatArray
@@ -32,6 +35,7 @@ _MOST_DIGITS = 400  # more than any float64 has before its decimal point
 _MOST_NESTED = 500
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _NESTED_TOO_DEEPLY = "the body is nested too deeply"
+_BRACKET, _QUOTE = b'["'
 _MOST_BYTES_A_VALUE = 64  # brackets, spaces and digits of a value, in the most generous layout
 
 
@@ -96,7 +100,9 @@ class JsonBody:
     def _numbers(self, rows: simdjson.Array, row_format: RowFormat) -> NDArray[np.float64] | None:
         """Return all numbers of regular rows; None when they are not, or hold something else."""
         shape = _shape_of(rows[0])
-        if shape not in row_format.forms or not self._is_regular(len(rows), shape):
+        if shape not in row_format.forms:
+            return None
+        if not self._is_flat(rows, shape) and not self._is_regular(len(rows), shape):
             return None
         try:
             numbers = np.frombuffer(rows.as_buffer(of_type="d"))
@@ -104,14 +110,27 @@ class JsonBody:
             return None
         return numbers if len(numbers) == len(rows) * row_format.size else None
 
+    def _is_flat(self, rows: simdjson.Array, shape: Shape) -> bool:
+        """Whether rows are lists of scalars; False where brackets elsewhere blur the count."""
+        brackets = np.frombuffer(self._body, np.uint8) == _BRACKET
+        if len(shape) != 1 or np.count_nonzero(brackets) != 1 + len(rows):
+            return False
+        return all(isinstance(row, simdjson.Array) and len(row) == shape[0] for row in rows)
+
     def _is_regular(self, rows: int, shape: Shape) -> bool:
         expected = [
             b":"
             + (_array_skeleton((rows, *shape)) if name == self._rows_field else _skeleton(value))
             for name, value in self._fields_in_order()
         ]
-        found = _STRINGS.sub(b"", self._body).translate(None, _NOT_SKELETON)
+        text = self._body if self._has_no_texts() else _STRINGS.sub(b"", self._body)
+        found = text.translate(None, _NOT_SKELETON)
         return found == b"{" + b",".join(expected) + b"}"
+
+    def _has_no_texts(self) -> bool:
+        """Whether the body's only strings are its fields' names, and those hold no brackets."""
+        quotes = np.count_nonzero(np.frombuffer(self._body, np.uint8) == _QUOTE)
+        return quotes == 2 * len(self._names) and all(map(str.isidentifier, self._names))
 
     def _fields_in_order(self) -> list[tuple[str, Any]]:
         return [(name, self.fields.get(name)) for name in self._names]
@@ -237,6 +256,28 @@ def _skeleton(value: object) -> bytes:
     return b""
 
 
-def write_json(answer: Mapping[str, Any]) -> bytes:
-    """Write an answer; arrays are written without a Python object per number."""
-    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+def write_json(answer: Mapping[str, Any], decimals: int | None = None) -> bytes:
+    """Write an answer; arrays are written without a Python object per number.
+
+    Args:
+        answer: Its fields.
+        decimals: What the numbers of float32 arrays are rounded to. Without it, and in an array
+            with a number that ``write_decimals`` has no room for, each is the shortest text that
+            gives the same float32 back.
+    """
+    if decimals is None:
+        return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    pieces: list[bytes | memoryview] = []
+    for name, value in answer.items():
+        pieces += [b",", orjson.dumps(name), b":", _rounded(value, decimals)]
+    pieces[0] = b"{"
+    return b"".join([*pieces, b"}"])
+
+
+def _rounded(value: object, decimals: int) -> bytes | memoryview:
+    if isinstance(value, np.ndarray):
+        array = cast("NDArray[Any]", value)
+        text = write_decimals(array, decimals) if array.dtype == np.float32 else None
+        if text is not None:
+            return text.data
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)

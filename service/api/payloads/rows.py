@@ -123,9 +123,11 @@ class RowFormat:
         rows = aligned.reshape(-1, *self.shape)
         if self.typed_columns:
             self._check_columns(rows)
+        elif self.is_image and rows.min() >= 0 and rows.max() <= 1:
+            pass  # finite as well: a comparison with NaN is false
         elif not np.isfinite(rows).all():
             self._refuse_rows(~np.isfinite(rows), "has a value that is not finite as float32")
-        if self.is_image and (rows.min() < 0 or rows.max() > 1):
+        elif self.is_image:
             self._refuse_rows((rows < 0) | (rows > 1), "has a value outside [0, 1]")
         return rows
 
@@ -262,26 +264,29 @@ def json_type(value: object) -> str:
     return JSON_TYPES.get(type(value), "a value of another kind")
 
 
-def rows_to_lists(rows: FloatArray, columns: tuple[ColumnSpec, ...]) -> list[list[object]]:
+def rows_to_lists(
+    rows: FloatArray, columns: tuple[ColumnSpec, ...], decimals: int | None = None
+) -> list[list[object]]:
     """Turn decoded table rows into values of the columns' types: the way back.
 
     Args:
         rows: Shape (rows, columns): numbers as graphs give them.
         columns: Names and types of the columns.
+        decimals: What numbers are rounded to, if anything.
     """
     return [
-        [_value(number, column) for number, column in zip(row, columns, strict=True)]
+        [_value(number, column, decimals) for number, column in zip(row, columns, strict=True)]
         for row in cast("list[list[float]]", rows.tolist())
     ]
 
 
-def _value(number: float, column: ColumnSpec) -> object:
+def _value(number: float, column: ColumnSpec, decimals: int | None) -> object:
     if column.type == "boolean":
         return number >= 0.5  # nearer to true than to false
     if column.type == "categorical" and column.vocabulary:
         nearest = min(max(round(number), 0), len(column.vocabulary) - 1)
         return column.vocabulary[nearest]
-    return number
+    return number if decimals is None else round(number, decimals) + 0.0  # -0.0 becomes 0.0
 
 
 def conditions_array(

@@ -162,6 +162,34 @@ def test_a_ragged_row_is_found_by_its_pointer(data: st.DataObject) -> None:
     assert refused.value.faults[0].pointer == f"/{row_format.field}/{number}"
 
 
+@pytest.mark.parametrize(
+    "others",
+    [
+        '"ids": ["a", "["], ',
+        '"model": "[", ',
+        '"[": 1, ',
+        '"model": "\\"[", ',
+        '"conditions": {"a": [1, [2, 3]]}, ',
+        '"x": [[[[]]]], ',
+    ],
+)
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_brackets_elsewhere_neither_hide_nor_make_a_ragged_row(others: str, position: str) -> None:
+    def body(rows: str) -> str:
+        fields = f'{others}"inputs": {rows}'
+        return f'{{"inputs": {rows}, {others[:-2]}}}' if position == "after" else f"{{{fields}}}"
+
+    found = read(body("[[1, 2, 3, 4], [5, 6, 7, 8]]"), TABLE)
+    np.testing.assert_array_equal(found, [[1, 2, 3, 4], [5, 6, 7, 8]])
+    for rows in (
+        "[[1, [2, 3], 4, []]]",
+        "[[[1, 2], [3, 4], [], []]]",
+        "[[1, 2, 3, 4, 5], [6, 7, 8]]",
+    ):
+        with pytest.raises(InvalidInput):
+            read(body(rows), TABLE)
+
+
 def test_rows_whose_values_only_add_up_are_refused() -> None:
     """The numbers alone would fill two rows of four; their brackets say otherwise."""
     with pytest.raises(InvalidInput) as refused:
