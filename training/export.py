@@ -12,6 +12,7 @@ import tf2onnx
 from service.bundle.manifest import DECODER, ENCODER, GraphSignature, Name, TensorSpec
 from training.architectures.autoencoder import Autoencoder
 from training.errors import ExportFailed
+from training.graph_passes.optimization import normalize, optimize
 from training.preprocessing import Scaling
 from training.scorers import scorer_graph_name, scorer_named
 from training.tensors import Tensor
@@ -125,10 +126,11 @@ def export_graph(graph: GraphFunction) -> bytes:
     model: Any = _convert(graph)
     # Before simplification, which draws random numbers once and keeps them as constants.
     _refuse_foreign_operators(model, graph.signature.file)
-    _use_plain_nearest_resize(model)
     try:
-        model = onnxslim.slim(model)
+        model = onnxslim.slim(normalize(model))
         _declare_signature(model, graph.signature)
+        model = optimize(model)
+        del model.graph.value_info[:]  # shapes that passes needed; runtimes infer their own
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportFailed(f"{graph.signature.file} is not valid ONNX: {error}") from error
@@ -151,25 +153,6 @@ def _convert(graph: GraphFunction) -> onnx.ModelProto:
     except (ValueError, RuntimeError, NotImplementedError) as error:
         raise ExportFailed(f"{graph.signature.file} cannot be converted: {error}") from error
     return model
-
-
-def _use_plain_nearest_resize(model: onnx.ModelProto) -> None:
-    """Rewrite nearest resizing by whole numbers so that runtimes take their fast path.
-
-    tf2onnx says ``tf_half_pixel_for_nn``, which ONNX has dropped. For whole-number scales
-    ``asymmetric`` with ``floor`` picks the same pixels; onnxruntime has a kernel for it.
-    """
-    for node in model.graph.node:
-        if node.op_type == "Resize":
-            del node.attribute[:]
-            node.attribute.extend(
-                onnx.helper.make_attribute(key, value)
-                for key, value in (
-                    ("mode", "nearest"),
-                    ("coordinate_transformation_mode", "asymmetric"),
-                    ("nearest_mode", "floor"),
-                )
-            )
 
 
 def _declare_signature(model: onnx.ModelProto, signature: GraphSignature) -> None:

@@ -30,6 +30,7 @@ OFFENCES = {
     "training-sees-the-contract": ("training/recipe.py", "service.settings"),
     "training-layers": ("training/datasets.py", "training.splitting"),
     "architecture-layers": ("training/architectures/stack.py", "training.architectures.dense"),
+    "graph-pass-layers": ("training/graph_passes/editing.py", "training.graph_passes.convolutions"),
 }
 
 

@@ -1,0 +1,60 @@
+"""The order in which an exported graph is rewritten, before and after it is simplified."""
+
+from collections.abc import Callable, Iterable
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from training.graph_passes.complementary_error_function import write_erfc_as_erf
+from training.graph_passes.narrow_convolutions import transpose_narrow_convolutions
+from training.graph_passes.nearest_upsampling import use_plain_nearest_resize
+from training.graph_passes.recurrent_states import leave_out_zero_states, take_last_state
+from training.graph_passes.upsampling_phases import convolve_before_upsampling
+
+Rewrite = Callable[[ir.Graph], None]
+
+# tf2onnx's own spellings, without which a graph is not valid ONNX.
+NORMALIZATIONS: tuple[Rewrite, ...] = (write_erfc_as_erf, use_plain_nearest_resize)
+
+# Each applies where it recognises all of a pattern, and leaves everything else.
+OPTIMIZATIONS: tuple[Rewrite, ...] = (
+    leave_out_zero_states,
+    take_last_state,
+    transpose_narrow_convolutions,
+    convolve_before_upsampling,
+)
+
+
+def normalize(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Write a converted graph in standard ONNX, for whatever reads it next.
+
+    Args:
+        model: As tf2onnx gives it; left as it is.
+    """
+    return rewritten(model, NORMALIZATIONS)
+
+
+def optimize(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Rewrite a graph into one that computes the same and runs faster.
+
+    Args:
+        model: Valid, with static shapes behind the batch axis; left as it is.
+    """
+    return rewritten(model, OPTIMIZATIONS)
+
+
+def rewritten(model: onnx.ModelProto, rewrites: Iterable[Rewrite]) -> onnx.ModelProto:
+    """Apply rewrites in order, each to a graph with shapes and without nodes that nothing reads.
+
+    Args:
+        model: Left as it is.
+        rewrites: Functions that change a graph in place.
+    """
+    intermediate = ir.from_proto(model)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(intermediate)
+    for rewrite in rewrites:
+        common.ShapeInferencePass()(intermediate)
+        rewrite(intermediate.graph)
+        common.RemoveUnusedNodesPass()(intermediate)
+    return ir.to_proto(intermediate)
