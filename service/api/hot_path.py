@@ -12,8 +12,8 @@ from typing import Any
 
 from service.api.answers import Headers, write_answer
 from service.api.authentication import Authenticator
-from service.api.calls import CALLS, Answer, Call
-from service.api.interruption import ClientGoneError, Interruption
+from service.api.calls import CALLS, Call
+from service.api.interruption import ClientGoneError, Watch
 from service.api.media_types import body_type, choose_type, writable_types
 from service.api.middleware import (
     Application,
@@ -35,7 +35,6 @@ from service.api.problems import (
 from service.api.requests import Understood, understand
 from service.errors import (
     BodyTooLarge,
-    DeadlineExceeded,
     Draining,
     Fault,
     RequestError,
@@ -46,6 +45,7 @@ from service.inference.registry import Registry
 from service.metrics.recorder import STAGES, Recorder, Stages
 from service.settings import Settings
 
+_SERVER_TIMING = ", ".join(f"{name};dur=%.3f" for name in STAGES).encode()
 _CLIENT_CLOSED_REQUEST = 499  # for the log alone: nobody is there to read it
 
 _log = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ class HotPath:
         self._settings = settings
         self._authenticator = authenticator
         self._recorder = recorder
+        self._watch = Watch()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -114,31 +115,36 @@ class HotPath:
         self._authenticator.authenticate(headers)
         media_type = self._limit(headers)
         ticket = Ticket(time.monotonic() + self._settings.request_timeout_seconds)
-        observation.body_asked_for = True
-        body = await self._read(receive, ticket)
-        request = understand(
-            call,
-            media_type,
-            scope["query_string"],
-            body,
-            self._registry,
-            max_rows=self._settings.max_rows,
-            ticket=ticket,
-        )
-        observation.model, observation.version = request.model.name, request.model.version
-        wanted = self._negotiate(call, request, headers)
-        read_seconds = time.perf_counter() - observation.started
-        answer = await _run(call, request, receive)
+        interruption = self._watch.begin(ticket.deadline)
+        try:
+            observation.body_asked_for = True
+            body = await self._read(receive)
+            interruption.watch_client(receive)
+            request = understand(
+                call,
+                media_type,
+                scope["query_string"],
+                body,
+                self._registry,
+                max_rows=self._settings.max_rows,
+                ticket=ticket,
+            )
+            observation.model, observation.version = request.model.name, request.model.version
+            wanted = self._negotiate(call, request, headers)
+            read_seconds = time.perf_counter() - observation.started
+            answer = await call.run(request.work)
+        except asyncio.CancelledError:
+            interruption.raise_reason()
+            raise
+        finally:
+            interruption.close()
         started = time.perf_counter()
         content, answer_headers = write_answer(answer, request.model, request.work.options, wanted)
+        write_seconds = time.perf_counter() - started
         stages = Stages(
-            read_seconds,
-            ticket.queue_seconds,
-            ticket.inference_seconds,
-            time.perf_counter() - started,
+            read_seconds, ticket.queue_seconds, ticket.inference_seconds, write_seconds
         )
-        answer_headers += [_server_timing(stages)]
-        answer_headers += observation.answer_headers
+        answer_headers += [_server_timing(stages), *observation.answer_headers]
         await send_response(send, 200, answer_headers, content)
         observation.answered(request.rows, stages)
 
@@ -155,24 +161,20 @@ class HotPath:
     def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(f"the limit is {self._settings.max_body_bytes} bytes")
 
-    async def _read(self, receive: Receive, ticket: Ticket) -> bytes:
-        """Read the body, however it is cut into pieces, up to the limit and the deadline."""
+    async def _read(self, receive: Receive) -> bytes:
+        """Read the body, however it is cut into pieces, up to the limit."""
         pieces: list[bytes] = []
         length = 0
-        try:
-            async with asyncio.timeout(ticket.deadline - time.monotonic()):
-                message = await receive()
-                while message["type"] == "http.request":
-                    piece: bytes = message.get("body", b"")
-                    pieces.append(piece)
-                    length += len(piece)
-                    if length > self._settings.max_body_bytes:
-                        raise self._too_large()
-                    if not message.get("more_body", False):
-                        return b"".join(pieces)
-                    message = await receive()
-        except TimeoutError as error:
-            raise DeadlineExceeded("the body did not arrive within the time limit") from error
+        message = await receive()
+        while message["type"] == "http.request":
+            piece: bytes = message.get("body", b"")
+            pieces.append(piece)
+            length += len(piece)
+            if length > self._settings.max_body_bytes:
+                raise self._too_large()
+            if not message.get("more_body", False):
+                return b"".join(pieces)
+            message = await receive()
         raise ClientGoneError
 
     def _negotiate(self, call: Call[Any], request: Understood, headers: dict[bytes, bytes]) -> str:
@@ -183,23 +185,8 @@ class HotPath:
         )
 
 
-async def _run(call: Call[Any], request: Understood, receive: Receive) -> Answer:
-    """Do the work, unless the client leaves or the deadline passes first."""
-    interruption = Interruption(receive, request.work.ticket.deadline)
-    try:
-        return await call.run(request.work)
-    except asyncio.CancelledError:
-        interruption.raise_reason()
-        raise
-    finally:
-        interruption.close()
-
-
 def _server_timing(stages: Stages) -> tuple[bytes, bytes]:
-    value = ", ".join(
-        f"{name};dur={seconds * 1000:.3f}" for name, seconds in zip(STAGES, stages, strict=True)
-    )
-    return b"server-timing", value.encode()
+    return b"server-timing", _SERVER_TIMING % tuple(1000 * seconds for seconds in stages)
 
 
 async def _send_problem(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -105,8 +105,7 @@ def _rows(
 ) -> FloatArray:
     if call.rows_field is None:
         return _NO_ROWS
-    describe = RowFormat.of_codes if call.rows_field == "codes" else RowFormat.of_inputs
-    row_format = describe(model.manifest, max_rows)
+    row_format = _row_format(model, call.rows_field, max_rows)
     if json_body is not None:
         return json_body.rows(row_format)
     if media_type == NPY:
@@ -114,6 +113,12 @@ def _rows(
     if media_type == RAW:
         return read_raw(body, row_format)
     return read_image(body, media_type, row_format)
+
+
+@lru_cache(maxsize=1024)
+def _row_format(model: LoadedModel, rows_field: str, max_rows: int) -> RowFormat:
+    describe = RowFormat.of_codes if rows_field == "codes" else RowFormat.of_inputs
+    return describe(model.manifest, max_rows)
 
 
 def _query_fields(options: type[CallOptions], query_string: bytes) -> dict[str, Any]:

@@ -59,13 +59,13 @@ class _Job:
     onward: Onward | None
     answer: "asyncio.Future[Arrays]"
     waiting_since: float
+    rows: int = field(init=False)
     taken: int = 0
     finished_rows: int = 0
     parts: dict[int, Arrays] = field(default_factory=dict[int, Arrays])
 
-    @property
-    def rows(self) -> int:
-        return len(self.inputs[0])
+    def __post_init__(self) -> None:
+        self.rows = len(self.inputs[0])
 
     def take(self, rows: int, now: float) -> "_Piece":
         """Cut off the next rows, as many as there are up to ``rows``."""
@@ -101,17 +101,17 @@ class _Job:
             self.answer.set_exception(error)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Piece:
     """The rows of a job that go into one batch."""
 
     job: _Job
     first: int
     last: int
+    rows: int = field(init=False)
 
-    @property
-    def rows(self) -> int:
-        return self.last - self.first
+    def __post_init__(self) -> None:
+        self.rows = self.last - self.first
 
     @property
     def inputs(self) -> Arrays:

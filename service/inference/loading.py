@@ -18,7 +18,7 @@ from service.inference.warmup import BatchCosts, measure_batch_costs
 LONGEST_INLINE_SECONDS = 0.0015
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LoadedModel:
     """A verified version, ready to answer.
 

@@ -71,6 +71,7 @@ class Registry:
         for location in sorted(locations):
             by_version = self._versions.setdefault(location.name, {})
             by_version[location.version] = ModelVersion(location)
+        self._resolved: dict[tuple[str | None, int | None], LoadedModel] = {}
         self._options = options
         self._default_model = default_model
         self._pinned_versions = dict(pinned_versions or {})
@@ -153,6 +154,7 @@ class Registry:
     def _put(self, version: ModelVersion) -> None:
         by_version = self._versions[version.location.name]
         self._versions[version.location.name] = by_version | {version.location.version: version}
+        self._resolved = {}
 
     def versions_of(self, name: str) -> list[ModelVersion]:
         """List the versions of a model, ascending.
@@ -184,6 +186,12 @@ class Registry:
             VersionNotFound: There is no such version of it.
             ModelUnavailable: It is still loading, or was refused.
         """
+        found = self._resolved.get((name, version))
+        if found is None:
+            found = self._resolved[name, version] = self._find(name, version)
+        return found
+
+    def _find(self, name: str | None, version: int | None) -> LoadedModel:
         name = name if name is not None else self._implied_name()
         versions = {item.location.version: item for item in self.versions_of(name)}
         chosen = version if version is not None else self.default_version(name)

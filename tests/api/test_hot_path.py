@@ -168,7 +168,7 @@ async def test_a_body_that_trickles_is_not_waited_for_forever(tiny_models_dir: P
         response = await client.post("/encode", content=content, headers=JSON_BODY)
 
     document = expect_problem(response, 504, "deadline-exceeded")
-    assert document["detail"] == "the body did not arrive within the time limit"
+    assert document["detail"] == "the time limit passed while the body was on its way"
 
 
 async def test_a_body_that_never_begins_is_not_waited_for_forever(tiny_models_dir: Path) -> None:
