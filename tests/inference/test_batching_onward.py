@@ -103,7 +103,7 @@ async def test_who_leaves_on_the_way_costs_the_second_graph_nothing(
     second = queued(lookup_session(), executor, max_inline_rows=10)
     runs: list[int] = []
     run = second.session.run
-    second.session.run = lambda *inputs: runs.append(len(inputs[0])) or run(*inputs)  # type: ignore[method-assign]
+    second.session.run = lambda *inputs: runs.append(len(inputs[0])) or run(*inputs)
 
     task = asyncio.ensure_future(first.run(ROWS, ticket=Ticket(), onward=Onward(second)))
     await asyncio.sleep(0)  # queued
