@@ -265,19 +265,27 @@ def write_json(answer: Mapping[str, Any], decimals: int | None = None) -> bytes:
             with a number that ``write_decimals`` has no room for, each is the shortest text that
             gives the same float32 back.
     """
-    if decimals is None:
-        return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
     pieces: list[bytes | memoryview] = []
     for name, value in answer.items():
-        pieces += [b",", orjson.dumps(name), b":", _rounded(value, decimals)]
+        is_array = isinstance(value, np.ndarray)
+        text = _array_text(cast("NDArray[Any]", value), decimals) if is_array else _text(value)
+        pieces += [b",", _text(name), b":", text]
     pieces[0] = b"{"
     return b"".join([*pieces, b"}"])
 
 
-def _rounded(value: object, decimals: int) -> bytes | memoryview:
-    if isinstance(value, np.ndarray):
-        array = cast("NDArray[Any]", value)
-        text = write_decimals(array, decimals) if array.dtype == np.float32 else None
-        if text is not None:
-            return text.data
+def _text(value: object) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _array_text(array: NDArray[Any], decimals: int | None) -> bytes | memoryview:
+    if decimals is not None and array.dtype == np.float32:
+        rounded = write_decimals(array, decimals)
+        if rounded is not None:
+            return rounded.data
+    if array.ndim > 1 and array.shape[-1] == 1:
+        # Lists of one number each take longer to write than the numbers. Every comma without
+        # them becomes one with them: between numbers, and between the lists of any axis.
+        numbers = _text(np.ascontiguousarray(array[..., 0]))
+        return b"[%b]" % numbers.replace(b",", b"],[")
+    return _text(np.ascontiguousarray(array))

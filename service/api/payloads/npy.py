@@ -2,8 +2,9 @@
 
 import io
 import warnings
+from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -20,6 +21,16 @@ _HEADERS = {
 _NUMBERS = "fiu"
 _MOST_AXES = 32
 _LONGEST_AXIS = 2**63 - 1
+_VERSION_1 = npy_format.magic(1, 0)
+_LENGTH = slice(8, 10)  # of the header: two bytes after magic and version
+_LONGEST_KEPT_HEADER = 512
+
+
+class _Header(NamedTuple):
+    shape: Shape
+    fortran_order: bool
+    dtype: np.dtype[Any]
+    end: int
 
 
 def read_npy(body: bytes, row_format: RowFormat) -> FloatArray:
@@ -63,6 +74,21 @@ def _read_header(body: bytes) -> tuple[Shape, bool, np.dtype[Any], memoryview]:
     """Read what the file says about itself, and believe it only if its length agrees."""
     if not body:
         raise MalformedBody("the body is empty; a .npy file is expected")
+    end = _LENGTH.stop + int.from_bytes(body[_LENGTH], "little")
+    if body.startswith(_VERSION_1) and end <= _LONGEST_KEPT_HEADER:
+        header = _parse_kept_header(body[:end])
+    else:
+        header = _parse_header(body)
+    content = memoryview(body)[header.end :]
+    promised = prod(header.shape) * header.dtype.itemsize
+    if promised != len(content):
+        raise MalformedBody(
+            f"the header of the .npy file promises {promised} bytes of data, {len(content)} follow"
+        )
+    return header.shape, header.fortran_order, header.dtype, content
+
+
+def _parse_header(body: bytes) -> _Header:
     stream = io.BytesIO(body)
     try:
         with warnings.catch_warnings():
@@ -76,17 +102,22 @@ def _read_header(body: bytes) -> tuple[Shape, bool, np.dtype[Any], memoryview]:
         raise MalformedBody("the array holds Python objects; pickled data is never loaded")
     if len(shape) > _MOST_AXES or not all(0 <= length <= _LONGEST_AXIS for length in shape):
         raise MalformedBody("the header of the .npy file states a shape that no array has")
-    content = memoryview(body)[stream.tell() :]
-    promised = prod(shape) * dtype.itemsize
-    if promised != len(content):
-        raise MalformedBody(
-            f"the header of the .npy file promises {promised} bytes of data, {len(content)} follow"
-        )
-    return tuple(map(int, shape)), fortran_order, dtype, content
+    return _Header(tuple(map(int, shape)), fortran_order, dtype, stream.tell())
+
+
+# Clients send the same few headers over and over, and one takes longer to parse than a row.
+_parse_kept_header = lru_cache(maxsize=256)(_parse_header)
 
 
 def write_npy(values: NDArray[Any]) -> bytes:
     """Write an array as a ``.npy`` file of version 1.0."""
+    content = np.ascontiguousarray(values)
+    return b"".join((_header_of(content.shape, content.dtype), content.data))
+
+
+@lru_cache(maxsize=256)
+def _header_of(shape: Shape, dtype: np.dtype[Any]) -> bytes:
     stream = io.BytesIO()
-    npy_format.write_array(stream, values, version=(1, 0), allow_pickle=False)
+    fields = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy_format.write_array_header_1_0(stream, fields)
     return stream.getvalue()

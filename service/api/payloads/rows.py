@@ -117,10 +117,11 @@ class RowFormat:
         Raises:
             InvalidInput: A value is not finite as float32, or out of range.
         """
-        with np.errstate(over="ignore", invalid="ignore"):
-            # Bytes of a request may start anywhere; a graph reads whole, aligned floats.
-            aligned = np.require(values, np.float32, ("C", "A"))
-        rows = aligned.reshape(-1, *self.shape)
+        if values.dtype != np.float32:
+            with np.errstate(over="ignore", invalid="ignore"):
+                values = values.astype(np.float32)
+        # Bytes of a request may start anywhere; a graph reads whole, aligned floats.
+        rows = np.require(values, np.float32, ("C", "A")).reshape(-1, *self.shape)
         if self.typed_columns:
             self._check_columns(rows)
         elif self.is_image and rows.min() >= 0 and rows.max() <= 1:

@@ -5,9 +5,11 @@ import math
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from service.api.payloads import json as json_payload
 from service.api.payloads.json import JsonBody, write_json
@@ -415,6 +417,16 @@ def test_written_arrays_read_back_to_the_bit(rows: np.ndarray) -> None:
 
     assert (written["threshold"], written["model"]) == (None, "a")
     np.testing.assert_array_equal(np.array(written["rows"], np.float32), rows)
+
+
+@given(rows=hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=5, max_side=4)))
+def test_lists_of_one_number_are_written_like_any_other(rows: np.ndarray) -> None:
+    rows = np.concatenate([rows, rows])[..., :1]
+
+    written = write_json({"rows": rows, "seed": 1})
+
+    fields = {"rows": np.ascontiguousarray(rows), "seed": 1}
+    assert written == orjson.dumps(fields, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def test_written_scores_keep_their_precision() -> None:

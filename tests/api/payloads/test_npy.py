@@ -3,7 +3,7 @@
 import pickle
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -278,3 +278,35 @@ def test_written_arrays_are_what_numpy_loads(rows: np.ndarray) -> None:
     loaded = np.load(BytesIO(write_npy(rows)), allow_pickle=False)
 
     np.testing.assert_array_equal(loaded, rows, strict=True)
+
+
+@given(st.data())
+def test_a_header_that_was_read_before_vouches_for_no_other_content(data: st.DataObject) -> None:
+    rows = data.draw(rows_of(TABLE))
+    whole = npy_bytes(rows)
+
+    for _ in range(2):
+        np.testing.assert_array_equal(read_npy(whole, TABLE), rows)
+        with pytest.raises(MalformedBody, match="promises"):
+            read_npy(whole[:-1], TABLE)
+        with pytest.raises(MalformedBody, match="promises"):
+            read_npy(whole + b"0", TABLE)
+
+
+@pytest.mark.parametrize("padding", [10, 700])
+def test_headers_of_any_length_are_read(padding: int) -> None:
+    values = np.array([[1, 2, 3, 4]], "<f4")
+    body = file_of(header_of() + " " * padding + "\n", values.tobytes())
+
+    np.testing.assert_array_equal(read_npy(body, TABLE), values)
+
+
+@pytest.mark.parametrize("dtype", ["<f4", "<f8", "?", "<f4,<f8,?"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_file_is_written_as_numpy_writes_it(dtype: str, order: Literal["C", "F"]) -> None:
+    values = np.zeros((3, 2), dtype, order=order)
+
+    written = np.load(BytesIO(write_npy(values)))
+
+    np.testing.assert_array_equal(written, values, strict=True)
+    assert write_npy(values) == npy_bytes(np.ascontiguousarray(values))
