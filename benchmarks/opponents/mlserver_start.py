@@ -33,7 +33,9 @@ def main() -> None:
     ports = {"http_port": int(os.environ["PORT"]), "grpc_port": grpc_port}
     metrics = {"metrics_dir": str(folder / "metrics"), "environments_dir": str(folder / "envs")}
     (folder / "settings.json").write_text(json.dumps(SETTINGS | ports | metrics))
-    (folder / "model-settings.json").write_text(json.dumps(MODEL_SETTINGS))
+    model = folder / "autoencoder"
+    model.mkdir()
+    (model / "model-settings.json").write_text(json.dumps(MODEL_SETTINGS))
     program = Path(sys.executable).with_name("mlserver")
     os.execve(  # noqa: S606  # needs no shell
         program,

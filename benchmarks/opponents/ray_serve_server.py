@@ -1,6 +1,6 @@
 """Ray Serve: two replicas behind its HAProxy, `serve.batch` for a millisecond, raw or JSON rows.
 
-`RAY_SERVE_THROUGHPUT_OPTIMIZED` and `RAY_SERVE_ENABLE_HA_PROXY` come from the environment.
+Its variables are in ray_serve_start.py: Ray reads them when it is imported.
 Source: Ray Serve's documentation of performance tuning and of dynamic request batching.
 """
 
@@ -48,7 +48,8 @@ class Autoencoder:
         return Response(outputs.tobytes(), media_type="application/octet-stream")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Start a cluster of this machine alone, and serve until told to stop."""
     ray.init(
         num_cpus=2,
         include_dashboard=False,
@@ -61,3 +62,7 @@ if __name__ == "__main__":
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     serve.shutdown()
     ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@ those of onnxruntime alone before anything is timed. Medians of the rounds are p
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 from benchmarks.serving import generator, machine, peers, tables
 from benchmarks.serving.loads import DENSE, LOADS, Load
 from benchmarks.serving.models import ServedModel, prepare_models
-from benchmarks.serving.processes import ServerFailed
+from benchmarks.serving.processes import ServerFailed, adopt_orphans
 from benchmarks.serving.raw_onnxruntime import raw_rows_per_second
 from benchmarks.serving.subjects import OURS, PROCESSES, Subject, our_service, simple_subjects
 from benchmarks.serving.visits import OtherNumbers, visit
@@ -28,6 +29,9 @@ RAW = "raw"
 
 def main() -> None:
     """Read the command line, measure and print the tables."""
+    # Also what is told to stop stops the server that it has started.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    adopt_orphans()
     options = _parse_arguments()
     loads = [load for load in LOADS if load.key in options.loads]
     processors = machine.pin_to_processors(options.processors)

@@ -7,7 +7,6 @@ row-major order: every server takes them so.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 Rows = NDArray[np.float32]
 
 JSON = "application/json"
-NPY = "application/x-npy"
 OCTETS = "application/octet-stream"
 INFERENCE_HEADER = "Inference-Header-Content-Length"
 
@@ -60,21 +58,6 @@ class NamedLists:
         """Take the rows out."""
         document = json.loads(body)
         return np.array(document if self.answer is None else document[self.answer], np.float32)
-
-
-@dataclass(frozen=True)
-class Npy:
-    """NumPy's own file format, both ways."""
-
-    def write(self, rows: Rows) -> Request:
-        """Make the request."""
-        stream = BytesIO()
-        np.save(stream, rows)
-        return Request({"Content-Type": NPY, "Accept": NPY}, stream.getvalue())
-
-    def read(self, headers: Mapping[str, str], body: bytes) -> Rows:  # noqa: ARG002
-        """Take the rows out."""
-        return np.load(BytesIO(body))
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ class Peer:
         dialects: How rows are sent to it.
         paths: Where it takes them.
         ready_path: Where it says that it is ready.
-        environment: Variables that it is started with.
+        variables: What it is started with besides the benchmark's own environment.
+        environment_key: Whose environment it uses, where that is not its own.
         shared_interpreter: Whether it needs a Python that is a shared library.
     """
 
@@ -61,13 +62,19 @@ class Peer:
     dialects: Mapping[tuple[str, Encoding], Dialect]
     paths: Mapping[str, str] = field(default_factory=lambda: {RECONSTRUCT: "/reconstruct"})
     ready_path: str = "/health"
-    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    environment_key: str | None = None
     shared_interpreter: bool = False
+
+    @property
+    def folder_name(self) -> str:
+        """What its lock and its environment are called."""
+        return self.environment_key or self.key
 
     @property
     def lock(self) -> Path:
         """The file that pins what it needs."""
-        return LOCKS / f"{self.key}.txt"
+        return LOCKS / f"{self.folder_name}.txt"
 
     def pinned(self) -> list[str]:
         """List the versions that are worth naming."""
@@ -92,7 +99,7 @@ class Peer:
             self.dialects,
             self.paths,
             self.ready_path,
-            {**self.environment, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+            {**self.variables, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
         )
 
 
@@ -113,6 +120,17 @@ PEERS = (
         shared_interpreter=True,
     ),
     Peer(
+        "pytriton",
+        "Triton, bound by pytriton",
+        ("nvidia-pytriton", "onnxruntime"),
+        _adapter("pytriton_server.py"),
+        {JSON_CALL: OpenInference(), BINARY_CALL: OpenInferenceBinary()},
+        V2_PATHS,
+        V2_READY,
+        environment_key="triton",
+        shared_interpreter=True,
+    ),
+    Peer(
         "mlserver",
         "MLServer",
         ("mlserver", "onnxruntime", "uvloop"),
@@ -128,7 +146,7 @@ PEERS = (
         _adapter("bentoml_start.py"),
         {JSON_CALL: NamedLists(answer=None)},
         ready_path="/readyz",
-        environment={"BENTOML_DO_NOT_TRACK": "true"},
+        variables={"BENTOML_DO_NOT_TRACK": "true"},
     ),
     Peer(
         "litserve",
@@ -141,14 +159,9 @@ PEERS = (
         "ray",
         "Ray Serve",
         ("ray", "onnxruntime"),
-        _adapter("ray_serve_server.py"),
+        _adapter("ray_serve_start.py"),
         {JSON_CALL: NamedLists("reconstructions"), BINARY_CALL: Octets()},
         ready_path="/-/healthz",
-        environment={
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-            "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        },
     ),
 )
 
@@ -165,7 +178,7 @@ def prepare(peer: Peer) -> Path:
     Raises:
         PeerUnavailable: No Python here fits it, or something could not be installed.
     """
-    folder = _cache_folder() / peer.key
+    folder = _cache_folder() / peer.folder_name
     programs, stamp = folder / "bin", folder / "lock.sha256"
     interpreter = _interpreter(peer)
     wanted = hashlib.sha256(peer.lock.read_bytes() + interpreter.encode()).hexdigest()

@@ -1,21 +1,21 @@
 """A server with all its processes: how it is started, what it costs, how it ends.
 
-Its processes are known by a variable in their environment, which children inherit, so that none is
-missed that left its parent. Linux only.
+A program that adopts orphans has all of a server's processes among its descendants, also those that
+a server detaches. Linux only.
 """
 
+import ctypes
 import http.client
 import os
 import signal
 import socket
 import subprocess
 import time
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-MARK = "BENCHMARK_SUBJECT"
+PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 READY_TIMEOUT_SECONDS = 90.0
 STOP_TIMEOUT_SECONDS = 20.0
 READY_ANSWERS = 20
@@ -34,14 +34,14 @@ class Server:
 
     Attributes:
         process: The process that was started; there may be more.
-        mark: What its processes carry in their environment.
+        others: Descendants of this process that were there before it.
         port: Where it listens.
         log: The file that it prints to.
         started: When, by ``time.perf_counter``.
     """
 
     process: subprocess.Popen[bytes]
-    mark: str
+    others: frozenset[int]
     port: int
     log: Path
     started: float
@@ -88,13 +88,8 @@ class Server:
         return self.log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:].strip()
 
     def process_ids(self) -> list[int]:
-        """List its processes."""
-        wanted = f"{MARK}={self.mark}".encode()
-        return [
-            number
-            for number in _all_process_ids()
-            if wanted in _read(number, "environ").split(b"\0")
-        ]
+        """List its processes, those among them that ended and were not waited for."""
+        return sorted(_descendants() - self.others)
 
     def cpu_seconds(self) -> float:
         """Add up the processor time that its processes have used, user and system."""
@@ -112,11 +107,15 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        for number in self.process_ids():
-            try:
-                os.kill(number, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        # What is killed may leave more behind, which is then a child of this process.
+        while left := self.process_ids():
+            for number in left:
+                _kill(number)
+
+
+def adopt_orphans(*, adopt: bool = True) -> None:
+    """Become the parent of descendants whose parent ends, or leave them to init again."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0)
 
 
 def start(command: Sequence[str], environment: Mapping[str, str], port: int, log: Path) -> Server:
@@ -128,17 +127,17 @@ def start(command: Sequence[str], environment: Mapping[str, str], port: int, log
         port: The port that the command makes it listen on.
         log: The file that takes what it prints.
     """
-    mark = uuid.uuid4().hex
+    others = frozenset(_descendants())
     started = time.perf_counter()
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            env=os.environ | environment | {MARK: mark},
+            env=os.environ | environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    return Server(process, mark, port, log, started)
+    return Server(process, others, port, log, started)
 
 
 def free_port() -> int:
@@ -148,8 +147,25 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _all_process_ids() -> Iterator[int]:
-    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+def _descendants() -> set[int]:
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (fields := _status_fields(int(entry.name))):
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+    found, parents = set[int](), [os.getpid()]
+    while parents:
+        born = children.get(parents.pop(), [])
+        found.update(born)
+        parents.extend(born)
+    return found
+
+
+def _kill(process_id: int) -> None:
+    try:
+        os.kill(process_id, signal.SIGKILL)
+        os.waitpid(process_id, 0)
+    except (ProcessLookupError, ChildProcessError):  # it has ended, or its parent waits for it
+        return
 
 
 def _read(process_id: int, name: str) -> bytes:
@@ -159,11 +175,15 @@ def _read(process_id: int, name: str) -> bytes:
         return b""
 
 
+def _status_fields(process_id: int) -> list[bytes]:
+    # Source: proc_pid_stat(5). The second field, a name in parentheses, may hold anything; what
+    # follows it starts with the third: state, parent, ...
+    return _read(process_id, "stat").rpartition(b")")[2].split()
+
+
 def _cpu_seconds(process_id: int) -> float:
-    # Source: proc_pid_stat(5); the name in parentheses may hold anything, fields 14 and 15 are
-    # user and system time.
-    after_name = _read(process_id, "stat").rpartition(b")")[2].split()
-    return sum(map(int, after_name[11:13])) / CLOCK_TICKS_PER_SECOND
+    user_and_system = _status_fields(process_id)[11:13]
+    return sum(map(int, user_and_system)) / CLOCK_TICKS_PER_SECOND
 
 
 def _pss_bytes(process_id: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from benchmarks.serving.dialects import Dialect, NamedLists, Npy
+from benchmarks.serving.dialects import Dialect, NamedLists, Octets
 from benchmarks.serving.loads import RECONSTRUCT, SCORE, Encoding, Load
 from benchmarks.serving.models import ServedModel
 
@@ -57,7 +57,7 @@ def our_service() -> Subject:
 
     dialects: dict[tuple[str, Encoding], Dialect] = {
         (RECONSTRUCT, Encoding.JSON): NamedLists("reconstructions"),
-        (RECONSTRUCT, Encoding.BINARY): Npy(),
+        (RECONSTRUCT, Encoding.BINARY): Octets(),
         (SCORE, Encoding.JSON): NamedLists("scores"),
     }
     paths = {RECONSTRUCT: "/reconstruct", SCORE: "/anomaly-score"}
@@ -81,7 +81,7 @@ def simple_subjects() -> tuple[Subject, ...]:
             "empty",
             "empty uvicorn app",
             _uvicorn("benchmarks.opponents.empty:app"),
-            in_json | {(RECONSTRUCT, Encoding.BINARY): Npy()},
+            in_json | {(RECONSTRUCT, Encoding.BINARY): Octets()},
             answers=False,
         ),
     )

@@ -85,21 +85,46 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
-def ratio_table(results: Results) -> str:
+def rate_ratios(results: Results) -> str:
     """Say how many times as many requests ours answers as each other subject."""
+    return _ratios(
+        "requests/s, ours over",
+        results,
+        lambda ours, other: (ours.requests_per_second, other.requests_per_second),
+    )
+
+
+def cost_ratios(results: Results) -> str:
+    """Say how many times our processor time each other subject takes for a request.
+
+    On a machine that others use too this says more than requests a second do.
+    """
+    return _ratios(
+        "processor time a request, over ours",
+        results,
+        lambda ours, other: (other.cpu_microseconds, ours.cpu_microseconds),
+    )
+
+
+def _ratios(
+    title: str, results: Results, figures: Callable[[Medians, Medians], tuple[float, float]]
+) -> str:
     ours, *others = results.visits
     rows = []
     for load in results.loads():
-        mine = results.medians(ours, load)
-        theirs = [results.medians(name, load) for name in others]
-        rows.append([load.title, *(_ratio(mine, other) for other in theirs)])
-    return markdown(["requests/s of ours over those of", *others], rows)
+        mine, cells = results.medians(ours, load), [load.title]
+        for name in others:
+            theirs = results.medians(name, load)
+            if mine is None or theirs is None:
+                cells.append(NOTHING)
+            else:
+                cells.append(_ratio(*figures(mine, theirs)))
+        rows.append(cells)
+    return markdown([title, *others], rows)
 
 
-def _ratio(ours: Medians | None, other: Medians | None) -> str:
-    if ours is None or other is None or not other.requests_per_second:
-        return NOTHING
-    return f"{ours.requests_per_second / other.requests_per_second:.2f}x"
+def _ratio(above: float, below: float) -> str:
+    return f"{above / below:.2f}x" if below else NOTHING
 
 
 def share_table(results: Results) -> str:
@@ -122,9 +147,8 @@ def score_ratio(results: Results) -> str | None:
     scored, reconstructed = results.medians(ours, SCORED_ROWS), results.medians(ours, JSON_ROWS)
     if scored is None or reconstructed is None:
         return None
-    return (
-        f"{ours}: /anomaly-score over /reconstruct, JSON, 64 rows: {_ratio(scored, reconstructed)}"
-    )
+    ratio = _ratio(scored.requests_per_second, reconstructed.requests_per_second)
+    return f"{ours}, JSON, 64 rows: /anomaly-score has {ratio} the requests/s of /reconstruct"
 
 
 def absolute_table(results: Results) -> str:
@@ -172,7 +196,9 @@ def _footprint_cells(seen: Sequence[Footprint]) -> list[str]:
 
 def report(results: Results) -> str:
     """Write every table that has something to say."""
-    parts = [ratio_table(results)] if len(results.visits) > 1 and results.loads() else []
+    parts = []
+    if len(results.visits) > 1 and results.loads():
+        parts += [rate_ratios(results), cost_ratios(results)]
     if results.raw:
         parts.append(share_table(results))
     if (ratio := score_ratio(results)) is not None:
