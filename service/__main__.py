@@ -6,13 +6,10 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from service.bundle.storage import find_bundles, read_bundle
 from service.errors import BundleError, LatentServeError
+from service.inference.processors import keep_libraries_single_threaded
 
 cli = typer.Typer(
     help="Serve autoencoders over HTTP.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -36,6 +33,7 @@ _DEFAULT_MODELS_DIR = Path("models")
 )
 def serve(context: typer.Context) -> None:
     """Serve the bundles of a folder; ``latentserve serve --help`` lists every setting."""
+    keep_libraries_single_threaded()
     from service.server import run_server  # noqa: PLC0415  # other commands start without it
     from service.settings import read_settings  # noqa: PLC0415
 
@@ -45,6 +43,11 @@ def serve(context: typer.Context) -> None:
 @cli.command()
 def models(models_dir: ModelsDir = _DEFAULT_MODELS_DIR) -> None:
     """List the bundles of a folder, with every digest verified."""
+    from rich.console import Console  # noqa: PLC0415  # serving starts without these
+    from rich.table import Table  # noqa: PLC0415
+
+    from service.bundle.storage import find_bundles, read_bundle  # noqa: PLC0415
+
     table = Table("model", "version", "input", "code", "calls", "state")
     for location in find_bundles(models_dir):
         try:
@@ -84,7 +87,7 @@ def score(
     writer.writerow(["row", "score", "p_value", "anomaly"])
     columns = (judgement.scores, judgement.p_values, judgement.anomalies)
     for number, (value, p_value, anomaly) in enumerate(zip(*columns, strict=True)):
-        writer.writerow([number, f"{value:.9g}", f"{p_value:.9g}", int(np.bool_(anomaly))])
+        writer.writerow([number, f"{value:.9g}", f"{p_value:.9g}", int(anomaly)])
     for warning in judgement.warnings:
         typer.echo(warning, err=True)
 

@@ -1,40 +1,115 @@
-"""uvicorn, started with the service's settings."""
+"""The service as processes: one that answers by itself, or a supervisor and its workers."""
 
-from functools import partial
+import signal
+import socket
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
 
-import uvicorn
-from uvicorn.supervisors import Multiprocess
-
-from service.app import create_app
+from service.app import Service, create_service
+from service.inference.session import choose_provider
+from service.memory import settle_memory
 from service.settings import Settings
+from service.supervisor import INTERRUPTED, Predecessor, Supervisor, fork
+from service.worker import Worker, server_config
+
+_TASKS = Path("/proc/self/task")
+_BACKLOG = 2048
 
 
 def run_server(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, in one process or in several that share the port.
+    """Serve until SIGTERM or SIGINT, in one process or in several behind one port.
 
     Args:
         settings: Everything that can be set.
 
     Raises:
         ConfigurationError: The service cannot be put together with these settings.
+        SystemExit: The port cannot be had (3), workers kept dying (4), or SIGINT (130).
     """
-    app = create_app(settings)
-    config = uvicorn.Config(
-        partial(create_app, settings) if settings.workers > 1 else app,
-        factory=settings.workers > 1,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
-    )
-    if settings.workers > 1:
-        Multiprocess(config, sockets=[config.bind_socket()]).run()
-    else:
-        uvicorn.Server(config).run()
+    if settings.workers == 1:
+        service = create_service(settings)
+        Worker(server_config(settings, service), service).run()
+        return
+    sys.exit(_run_workers(settings))
+
+
+def _run_workers(settings: Settings) -> int:
+    # One segment for this process, one for each worker, one for who answers while bundles load.
+    service = create_service(settings, settings.workers + 2)
+    listener = server_config(settings, service).bind_socket()
+    listener.listen(_BACKLOG)
+    predecessor: Predecessor | None = None
+    if _can_load_before_forking(settings):
+        with _interruptible():
+            predecessor = _answer_meanwhile(settings, service, listener)
+            service = _load(settings, service)
+
+    def serve(number: int, channel: socket.socket) -> None:
+        service.recorder.move_to(service.memory.segments[number + 1])
+        Worker(server_config(settings, service), service, number, channel).run()
+
+    return Supervisor(
+        listener,
+        serve,
+        service.memory.segments[1:-1],
+        service.recorder,
+        stop_seconds=settings.shutdown_timeout_seconds,
+        predecessor=predecessor,
+    ).run()
+
+
+def _answer_meanwhile(settings: Settings, service: Service, listener: socket.socket) -> Predecessor:
+    """Start a process that answers, though no model is ready, until the workers do."""
+    segment = service.memory.segments[-1]
+    ours, theirs = socket.socketpair()
+
+    def serve() -> None:
+        ours.close()
+        service.recorder.move_to(segment)
+        config = server_config(settings, service, loads=False)
+        Worker(config, service, channel=theirs).run([listener])
+
+    pid = fork(serve)
+    theirs.close()
+    return Predecessor(pid, ours, segment)
+
+
+def _load(settings: Settings, service: Service) -> Service:
+    """Load every bundle here, for all workers; or leave it to them, should that start threads."""
+    service.registry.load_all_here()
+    if not _single_threaded():
+        return create_service(settings, settings.workers + 2)
+    settle_memory()
+    return service
+
+
+def _can_load_before_forking(settings: Settings) -> bool:
+    """Say whether sessions survive a fork: on CPUs, as long as nothing has started a thread.
+
+    Every run of a graph has one thread, its caller's, so onnxruntime starts none for a session.
+    """
+    return choose_provider(settings.providers) == "cpu" and _single_threaded()
+
+
+def _single_threaded() -> bool:
+    return _TASKS.is_dir() and len(list(_TASKS.iterdir())) == 1
+
+
+@contextmanager
+def _interruptible() -> Generator[None]:
+    """Let SIGTERM and SIGINT end the program: as the first process of a container it ignores them.
+
+    What has been forked sees its channel close, and stops.
+    """
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(INTERRUPTED if number == signal.SIGINT else 0)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

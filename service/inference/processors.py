@@ -9,6 +9,15 @@ _CGROUP_V1_QUOTA = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
 _CGROUP_V1_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
 
 
+def keep_libraries_single_threaded() -> None:
+    """Keep NumPy's linear algebra from starting a thread for each of the host's processors.
+
+    To be called before NumPy is imported. Requests run side by side on threads that are planned
+    for; what NumPy computes for one of them is small. A user's own OPENBLAS_NUM_THREADS stays.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def usable_processors() -> int:
     """Count the processors to plan threads for: at least 1.
 

@@ -1,21 +1,18 @@
 """The service as a process: how it starts, how it stops, and what it says when it cannot start."""
 
-import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
 from tests.api.moody_model import publish_moody, slow_rows
-from tests.bundles import PLANE, publish_tiny
+from tests.bundles import PLANE
 from tests.end_to_end.servers import (
     ROOT,
     START_SECONDS,
@@ -30,33 +27,6 @@ STOPPED = {0, -signal.SIGTERM}
 SHUTDOWN_SECONDS = 3
 # Stopping takes a fraction of a second; this much is for machines with other things to do.
 STOP_SECONDS = SHUTDOWN_SECONDS + 10
-
-
-def processes(server: Server) -> list[int]:
-    """Return the processes that the log says have started and not finished."""
-    started, finished = set[int](), set[int]()
-    for line in server.lines():
-        words = str(line["event"]).strip("[]").split()
-        if words[:3] == ["Started", "server", "process"]:
-            started.add(int(words[3].strip("[]")))
-        if words[:3] == ["Finished", "server", "process"]:
-            finished.add(int(words[3].strip("[]")))
-    return sorted(started - finished)
-
-
-def is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def wait_until(happened: Callable[[], Any]) -> None:
-    until = time.monotonic() + START_SECONDS
-    while not happened():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def encode(server: Server, rows: np.ndarray) -> httpx.Response:
@@ -76,8 +46,12 @@ def test_an_idle_service_stops_at_once(tiny_models_dir: Path, tmp_path: Path) ->
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_service_that_still_loads_stops_too(tiny_models_dir: Path, tmp_path: Path) -> None:
-    with serving(tiny_models_dir, tmp_path / "log", wait=False) as server:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_service_that_still_loads_stops_too(
+    tiny_models_dir: Path, tmp_path: Path, workers: str
+) -> None:
+    flags = ("--workers", workers)
+    with serving(tiny_models_dir, tmp_path / "log", *flags, wait=False) as server:
         status, seconds = server.stop()
 
     assert status in STOPPED
@@ -114,36 +88,6 @@ def test_a_request_that_takes_too_long_is_told_that_the_service_stops(tmp_path: 
     assert response.json()["type"] == "/errors#draining"
     assert response.headers["retry-after"] == "1"
     assert "Traceback" not in server.log.read_text()
-
-
-def test_two_workers_share_the_port_stand_in_for_each_other_and_stop_together(
-    tmp_path: Path,
-) -> None:
-    publish_tiny(tmp_path / "models", PLANE)
-    rows = PLANE.rows(3)
-    with serving(tmp_path / "models", tmp_path / "log", "--workers", "2") as server:
-        wait_until(lambda: len(processes(server)) == 2)
-        killed, survivor = processes(server)
-        for _ in range(20):
-            response = encode(server, rows)
-            np.testing.assert_allclose(response.json()["codes"], PLANE.encode(rows), atol=1e-5)
-
-        os.kill(killed, signal.SIGKILL)
-        wait_until(lambda: len(processes(server)) == 3)  # the killed one never said it finished
-        (replacement,) = {*processes(server)} - {killed, survivor}
-        assert is_running(survivor)
-        assert is_running(replacement)
-        wait_until(lambda: encode(server, rows).status_code == 200)
-
-        status, seconds = server.stop()
-
-    assert status in STOPPED
-    assert seconds < STOP_SECONDS
-    wait_until(lambda: not any(map(is_running, (killed, survivor, replacement))))
-    # One line a request, from whichever worker answered it, and no other with its query.
-    requests = [line for line in server.lines() if line.get("path") == "/encode"]
-    assert len(requests) >= 21
-    assert "uvicorn.access" not in server.log.read_text()
 
 
 @pytest.mark.parametrize(

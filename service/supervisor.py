@@ -1,0 +1,400 @@
+"""Several workers behind one port: one process accepts, hands out, restarts and stops.
+
+Every connection goes to the worker with the fewest. A listening socket that the workers share
+gives most connections to whoever wakes first, and SO_REUSEPORT draws lots: of 8 connections 5 or
+more land on one of two workers in 7 of 10 cases. It also means that a worker's death, or the wait
+for its successor, loses no connection that was still to be accepted.
+
+Workers are forked, so they share the memory of what was loaded before, and a successor is there
+at once.
+"""
+
+import logging
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from service.metrics.families import WORKER_RESTARTS
+from service.metrics.recorder import ConnectionMeter, Recorder
+from service.metrics.segments import Segment
+from service.worker import LOADED, SERVING
+
+WORKERS_KEEP_DYING = 4
+"""Exit status of a service whose workers die again and again."""
+INTERRUPTED = 130
+_SHORT_LIFE_SECONDS = 10.0
+_MOST_SHORT_LIVES = 6
+_DELAY_SECONDS = 0.05  # doubled for each short life after the first
+_MOST_ACCEPTED_AT_ONCE = 64
+_HELD_SECONDS = 0.005
+_PATIENCE_SECONDS = 0.5
+_KILL_AFTER_SECONDS = 5.0  # on top of what requests get
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+
+Serve = Callable[[int, socket.socket], None]
+"""What a worker does: its number, and its end of the channel."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _Process:
+    """One life of a worker."""
+
+    number: int
+    pid: int
+    channel: socket.socket
+    meter: ConnectionMeter
+    taken_before: int
+    started: float
+    waited_for_since: float
+    handed: int = 0
+    serving: bool = False
+    loaded: bool = False
+
+    @property
+    def connections(self) -> int:
+        """Connections that it has, those on their way to it included."""
+        return self.handed - (self.meter.taken - self.taken_before) + self.meter.open
+
+
+@dataclass(frozen=True)
+class Predecessor:
+    """A process that answers on the listening socket until the workers do.
+
+    Attributes:
+        pid: Its process id.
+        channel: Tells it, by closing, that the supervisor has gone.
+        segment: What it counts in.
+    """
+
+    pid: int
+    channel: socket.socket
+    segment: Segment
+
+
+class Supervisor:
+    """Runs workers until it is asked to stop, or they cannot be kept alive."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        serve: Serve,
+        segments: list[Segment],
+        recorder: Recorder,
+        *,
+        stop_seconds: float,
+        predecessor: Predecessor | None = None,
+    ) -> None:
+        """Prepare; nothing is started before ``run``.
+
+        Args:
+            listener: The listening socket whose connections are handed out.
+            serve: What a worker does, in a process of its own, until SIGTERM.
+            segments: What each worker counts in; as many workers are run.
+            recorder: What this process counts with.
+            stop_seconds: Time that requests get to finish on SIGTERM.
+            predecessor: Who answers until all workers do, and is stopped then.
+        """
+        self._listener = listener
+        self._serve = serve
+        self._segments = segments
+        self._recorder = recorder
+        self._stop_seconds = stop_seconds
+        self._predecessor = predecessor
+        self._processes: dict[int, _Process] = {}
+        self._due: dict[int, float] = dict.fromkeys(range(len(segments)), 0.0)
+        self._short_lives = [0] * len(segments)
+        self._selector = selectors.DefaultSelector()
+        self._held: socket.socket | None = None
+        self._accepting = False
+        self._status: int | None = None
+        self._stop_signals: list[int] = []
+
+    def run(self) -> int:
+        """Keep the workers running.
+
+        Returns:
+            Exit status: 0 when it was asked to stop, 130 by SIGINT, 4 when workers kept dying.
+        """
+        self._listener.setblocking(False)
+        with self._selector, self._wakened_by_signals():
+            while self._status is None:
+                self._start_due()
+                self._watch_listener()
+                self._wait()
+            self._stop()
+        return self._status
+
+    def _wait(self) -> None:
+        """Wait for a connection, a signal, a worker's word or a time, and act on it."""
+        now = time.monotonic()
+        times = [due - now for due in self._due.values()]
+        times += [since + _PATIENCE_SECONDS - now for since in self._waited_for(now)]
+        if self._held is not None:
+            times.append(_HELD_SECONDS)
+        timeout = max(0.0, min(times)) if times else None
+        events = [key for key, _ in self._selector.select(timeout)]
+        # What the workers say first: it decides who gets the connections.
+        for key in sorted(events, key=lambda key: key.fileobj is self._listener):
+            key.data()
+        if self._held is not None:
+            self._hand_out(self._held)
+        self._reap()
+
+    # Workers
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for number in [number for number, due in self._due.items() if due <= now]:
+            del self._due[number]
+            self._start(number)
+
+    def _start(self, number: int) -> None:
+        meter = Recorder(self._segments[number]).connections(number)
+        ours, theirs = socket.socketpair()
+
+        def work() -> None:
+            ours.close()
+            self._forget_the_others()
+            self._serve(number, theirs)
+
+        pid = fork(work)
+        theirs.close()
+        ours.setblocking(False)
+        now = time.monotonic()
+        process = _Process(number, pid, ours, meter, meter.taken, now, now)
+        self._processes[number] = process
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._listen_to(process))
+
+    def _forget_the_others(self) -> None:
+        """Close what a worker inherits: a channel that it held would hide the supervisor's end."""
+        self._selector.close()
+        self._listener.close()
+        for process in self._processes.values():
+            process.channel.close()
+        if self._predecessor is not None:
+            self._predecessor.channel.close()
+        if self._held is not None:
+            self._held.close()
+
+    def _listen_to(self, process: _Process) -> None:
+        try:
+            words = process.channel.recv(64)
+        except BlockingIOError:
+            return
+        except OSError:
+            words = b""
+        process.serving |= SERVING in words
+        process.loaded |= LOADED in words
+        if len(self._by_load()) == len(self._segments):
+            self._relieve_predecessor()
+        if not words:  # it takes nothing more; its end is seen by its signal
+            process.serving = False
+            process.waited_for_since = time.monotonic()
+            self._selector.unregister(process.channel)
+
+    def _relieve_predecessor(self) -> None:
+        if self._predecessor is not None:
+            os.kill(self._predecessor.pid, signal.SIGTERM)
+
+    def _reap(self) -> None:
+        if self._predecessor is not None and os.waitpid(self._predecessor.pid, os.WNOHANG)[0]:
+            self._predecessor.segment.end_gauges()
+            self._predecessor.channel.close()
+            self._predecessor = None
+        for process in list(self._processes.values()):
+            pid, wait_status = os.waitpid(process.pid, os.WNOHANG)
+            if pid:
+                self._bury(process, os.waitstatus_to_exitcode(wait_status))
+
+    def _bury(self, process: _Process, exit_code: int) -> None:
+        """Clear up after a worker, and decide when its successor starts."""
+        number = process.number
+        del self._processes[number]
+        if process.channel.fileno() in self._selector.get_map():
+            self._selector.unregister(process.channel)
+        process.channel.close()
+        self._segments[number].end_gauges()
+        if self._status is not None:
+            return
+        lived_seconds = time.monotonic() - process.started
+        short = lived_seconds < _SHORT_LIFE_SECONDS
+        lives = self._short_lives[number] = self._short_lives[number] + 1 if short else 0
+        cause = _describe(exit_code)
+        facts = {"worker": number, "pid": process.pid, "lived_seconds": round(lived_seconds, 3)}
+        _log.error("worker died", extra={**facts, "cause": cause})
+        if lives >= _MOST_SHORT_LIVES:
+            _log.critical(
+                "worker %d died %d times in a row within %.0f seconds of its start, last by %s;"
+                " the service ends", number, lives, _SHORT_LIFE_SECONDS, cause,
+            )  # fmt: skip
+            self._status = WORKERS_KEEP_DYING
+            return
+        delay = _DELAY_SECONDS * 2**lives if lives > 1 else 0.0
+        self._due[number] = time.monotonic() + delay
+        self._recorder.add(WORKER_RESTARTS)
+
+    # Connections
+
+    def _watch_listener(self) -> None:
+        """Accept while there is somebody to hand connections to; else they wait in the kernel.
+
+        They also wait for a worker that will serve in a moment: the clients of one that died all
+        come back at once, and would stay with the others.
+        """
+        wanted = self._may_accept()
+        if wanted and not self._accepting:
+            self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        elif self._accepting and not wanted:
+            self._selector.unregister(self._listener)
+        self._accepting = wanted
+
+    def _may_accept(self) -> bool:
+        serving = any(process.serving for process in self._processes.values())
+        return serving and self._held is None and not self._waited_for(time.monotonic())
+
+    def _waited_for(self, now: float) -> list[float]:
+        """Since when connections wait, for each worker that is worth it."""
+        return [
+            process.waited_for_since
+            for process in self._processes.values()
+            if not process.serving and now - process.waited_for_since < _PATIENCE_SECONDS
+        ]
+
+    def _accept(self) -> None:
+        for _ in range(_MOST_ACCEPTED_AT_ONCE):
+            if not self._may_accept():
+                return
+            try:
+                connection, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:  # it has gone already, or there are no descriptors left
+                _log.warning("a connection was not accepted: %s", os.strerror(error.errno or 0))
+                return
+            self._hand_out(connection)
+
+    def _hand_out(self, connection: socket.socket) -> None:
+        """Pass a connection on, or hold it while nobody can take it."""
+        self._held = None
+        for process in self._by_load():
+            try:
+                socket.send_fds(process.channel, [b"c"], [connection.fileno()])
+            except BlockingIOError:
+                continue
+            except OSError:
+                process.serving = False
+                continue
+            process.handed += 1
+            connection.close()
+            return
+        self._held = connection
+
+    def _by_load(self) -> list[_Process]:
+        """Workers that take connections, the least busy first; if need be those that still load."""
+        serving = [process for process in self._processes.values() if process.serving]
+        loaded = [process for process in serving if process.loaded]
+        return sorted(loaded or serving, key=lambda process: (process.connections, process.handed))
+
+    # Signals and the end
+
+    @contextmanager
+    def _wakened_by_signals(self) -> Generator[None]:
+        """Let signals end a wait, and act on them between waits."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        wakeup_before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        self._selector.register(ours, selectors.EVENT_READ, lambda: _empty(ours))
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(wakeup_before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            ours.close()
+            theirs.close()
+
+    def _handle(self, number: int, _frame: object) -> None:
+        if number != signal.SIGCHLD:
+            self._stop_signals.append(number)
+            if self._status is None:
+                self._status = INTERRUPTED if number == signal.SIGINT else 0
+
+    def _stop(self) -> None:
+        """Let the workers finish, for as long as they were promised; then end them."""
+        self._listener.close()
+        if self._held is not None:
+            self._held.close()
+        _log.info("stopping", extra={"workers": len(self._processes)})
+        self._relieve_predecessor()
+        self._signal_all(signal.SIGTERM)
+        signals = len(self._stop_signals)
+        until = time.monotonic() + self._stop_seconds + _KILL_AFTER_SECONDS
+        while self._processes or self._predecessor:
+            self._reap()
+            if time.monotonic() > until or signal.SIGINT in self._stop_signals[max(1, signals) :]:
+                self._signal_all(signal.SIGKILL)
+            time.sleep(0.01)
+
+    def _signal_all(self, number: int) -> None:
+        for process in self._processes.values():
+            os.kill(process.pid, number)
+
+
+def fork(work: Callable[[], None]) -> int:
+    """Do something in a process forked from this one, which then ends.
+
+    Signals wait until the new process has forgotten what this one does about them.
+
+    Args:
+        work: What to do; an exception is logged and ends the process with status 1.
+
+    Returns:
+        The new process's id.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    pid = os.fork()
+    if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return pid
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        work()
+        status = 0
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 1
+    except Exception:  # noqa: BLE001  # whatever it is, its supervisor reads of it in the log
+        _log.exception("worker failed")
+    finally:
+        logging.shutdown()
+        os._exit(status)
+
+
+def _empty(wakeups: socket.socket) -> None:
+    try:
+        while wakeups.recv(1024):
+            pass
+    except BlockingIOError:
+        pass
+
+
+def _describe(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"exit status {exit_code}"
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:
+        return f"signal {-exit_code}"

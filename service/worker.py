@@ -1,0 +1,171 @@
+"""uvicorn as one worker: its connections are counted, and may come from a supervisor."""
+
+import signal
+import socket
+from asyncio import BaseTransport, Task, get_running_loop
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import cast
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.app import Service
+from service.memory import settle_memory
+from service.metrics.families import WORKERS
+from service.metrics.recorder import ConnectionMeter
+from service.settings import Settings
+
+SERVING = b"s"
+"""What a worker tells its supervisor once it takes connections."""
+LOADED = b"l"
+"""What it tells once every bundle has been loaded or refused."""
+_MOST_AT_ONCE = 64
+
+
+def server_config(settings: Settings, service: Service, *, loads: bool = True) -> uvicorn.Config:
+    """Configure uvicorn.
+
+    Args:
+        settings: Everything that can be set.
+        service: What answers.
+        loads: Whether this process loads models, and closes them.
+    """
+    return uvicorn.Config(
+        service.app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on" if loads else "off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
+    )
+
+
+class Worker(uvicorn.Server):
+    """A process that answers.
+
+    With a channel to a supervisor it takes the connections that come through it, says what it is
+    ready for, and stops when the supervisor asks or is gone.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        service: Service,
+        number: int = 0,
+        channel: socket.socket | None = None,
+    ) -> None:
+        """Prepare to serve; its numbers go to the recorder's present segment.
+
+        Args:
+            config: uvicorn's configuration.
+            service: What answers.
+            number: Which worker this is.
+            channel: One end of a stream to the supervisor.
+        """
+        super().__init__(config)
+        config.http = _counted(service.recorder.connections(number))
+        service.recorder.add(WORKERS)
+        self._registry = service.registry
+        # What came loaded out of the supervisor has been settled there.
+        self._settled = service.registry.settled
+        self._channel = channel
+        self._connecting = set[Task[object]]()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections; with a channel, from it as well as from the sockets."""
+        if self._channel is None:
+            await super().startup(sockets)
+            return
+        self._channel.setblocking(False)
+        await super().startup(sockets or [])
+        get_running_loop().add_reader(self._channel.fileno(), self._take_connections)
+        self._tell(SERVING + LOADED if self._registry.settled else SERVING)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Notice ten times a second what has changed; return whether to stop."""
+        if not self._settled and self._registry.settled:
+            self._settled = True
+            settle_memory()
+            self._tell(LOADED)
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, finish requests and stop."""
+        if self._channel is not None:
+            get_running_loop().remove_reader(self._channel.fileno())
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Stop on SIGTERM; under a supervisor SIGINT is for it to act on.
+
+        A terminal sends SIGINT to all processes at once, and uvicorn takes a second signal for
+        impatience.
+        """
+        if self._channel is None:
+            with super().capture_signals():
+                yield
+            return
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self.handle_exit)
+        yield
+
+    def _tell(self, message: bytes) -> None:
+        if self._channel is not None:
+            try:
+                self._channel.send(message)
+            except OSError:  # the supervisor has gone, which the channel says as well
+                self.should_exit = True
+
+    def _take_connections(self) -> None:
+        channel = cast("socket.socket", self._channel)
+        try:
+            message, descriptors, _, _ = socket.recv_fds(channel, _MOST_AT_ONCE, _MOST_AT_ONCE)
+        except BlockingIOError:
+            return
+        except OSError:
+            message, descriptors = b"", []
+        if not message:
+            get_running_loop().remove_reader(channel.fileno())
+            self.should_exit = True
+        for descriptor in descriptors:
+            self._connect(socket.socket(fileno=descriptor))
+
+    def _connect(self, connection: socket.socket) -> None:
+        loop = get_running_loop()
+        connecting = loop.create_task(
+            loop.connect_accepted_socket(self._protocol, connection), name="connect"
+        )
+        self._connecting.add(connecting)
+        connecting.add_done_callback(self._connected)
+
+    def _connected(self, connecting: "Task[object]") -> None:
+        self._connecting.discard(connecting)
+        if not connecting.cancelled():
+            connecting.exception()  # a client that has already gone is nobody's fault
+
+    def _protocol(self) -> HttpToolsProtocol:
+        return cast("type[HttpToolsProtocol]", self.config.http_protocol_class)(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+
+def _counted(meter: ConnectionMeter) -> type[HttpToolsProtocol]:
+    class CountedConnection(HttpToolsProtocol):
+        """An HTTP connection that is counted while it is open."""
+
+        def connection_made(self, transport: BaseTransport) -> None:
+            meter.opened()
+            super().connection_made(transport)  # pyright: ignore[reportArgumentType]  # uvicorn names a subclass
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            meter.closed()
+            super().connection_lost(exc)
+
+    return CountedConnection

@@ -1,0 +1,271 @@
+"""Several workers behind one port: balance, death under load, draining, crash loops."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.api.moody_model import publish_moody, slow_rows
+from tests.bundles import PLANE, publish_tiny
+from tests.end_to_end.connections import Connection, request
+from tests.end_to_end.servers import START_SECONDS, Server, serving
+from tests.end_to_end.workers import (
+    answered,
+    children,
+    is_running,
+    metric,
+    thread_count,
+    wait_until,
+)
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
+
+TWO_WORKERS = ("--workers", "2")
+ROWS = PLANE.rows(3)
+REQUEST = request(json.dumps({"inputs": ROWS.tolist()}).encode())
+
+
+@pytest.fixture(scope="module")
+def plane_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("plane")
+    publish_tiny(folder, PLANE)
+    return folder
+
+
+@pytest.fixture
+def server(plane_dir: Path, tmp_path: Path) -> Iterator[Server]:
+    with serving(plane_dir, tmp_path / "log", *TWO_WORKERS) as server:
+        # The process that answered while the models were loaded is relieved by the workers.
+        wait_until(lambda: len(children(server)) == 2)
+        yield server
+
+
+def open_connections(server: Server) -> list[float]:
+    return sorted(metric(server, "latentserve_open_connections"))
+
+
+def ask(connection: Connection) -> None:
+    connection.send(REQUEST)
+    response = connection.receive()
+    assert response.status == 200
+    np.testing.assert_allclose(response.json()["codes"], PLANE.encode(ROWS), atol=1e-5)
+
+
+@pytest.mark.parametrize("connections", [8, 64])
+def test_connections_are_spread_evenly(server: Server, connections: int) -> None:
+    with ExitStack() as stack:
+        for connection in [stack.enter_context(Connection(server)) for _ in range(connections)]:
+            ask(connection)
+
+        fewest, most = open_connections(server)
+    assert fewest + most in (connections, connections + 1)  # the one that asks is one of them
+    assert most - fewest <= 2
+
+    wait_until(lambda: sum(open_connections(server)) == 1)
+
+
+class Client(threading.Thread):
+    """Asks again and again over one connection, and opens another when it breaks."""
+
+    def __init__(self, server: Server, stopping: threading.Event) -> None:
+        super().__init__()
+        self.answers = 0
+        self.broken: list[type[Exception]] = []
+        self.failures: list[BaseException] = []
+        self._server = server
+        self._stopping = stopping
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with Connection(self._server) as connection:
+                    while not self._stopping.is_set():
+                        ask(connection)
+                        self.answers += 1
+            except OSError as error:
+                self.broken.append(type(error))
+            except BaseException as error:  # noqa: BLE001  # for the test to see
+                self.failures.append(error)
+
+
+def test_a_worker_killed_under_load_is_replaced_and_nothing_that_was_counted_is_lost(
+    server: Server,
+) -> None:
+    killed, survivor = children(server)
+    stopping = threading.Event()
+    clients = [Client(server, stopping) for _ in range(8)]
+    for client in clients:
+        client.start()
+    wait_until(lambda: all(client.answers > 5 for client in clients))
+
+    before = answered(server, "encode")
+    os.kill(killed, signal.SIGKILL)
+    started = time.monotonic()
+    wait_until(lambda: len(children(server)) == 2)
+    restart_seconds = time.monotonic() - started
+    # Whoever answers, the counts of the dead are there at once.
+    assert answered(server, "encode") >= before
+    wait_until(lambda: metric(server, "latentserve_workers") == [2])
+    answers = [client.answers for client in clients]
+    wait_until(
+        lambda: all(
+            client.answers > count + 5 for client, count in zip(clients, answers, strict=True)
+        )
+    )
+    fewest, most = open_connections(server)
+    stopping.set()
+    for client in clients:
+        client.join()
+
+    assert restart_seconds < START_SECONDS
+    assert is_running(survivor)
+    assert killed not in children(server)
+    assert metric(server, "latentserve_worker_restarts_total") == [1]
+    # Only connections of the killed worker broke, and nobody got a wrong answer.
+    assert [client.failures for client in clients] == [[]] * len(clients)
+    assert {not client.broken for client in clients} == {True, False}
+    assert most <= 0.75 * (fewest + most)
+    # What was counted is what was answered, but for answers that died on their way out.
+    received = sum(client.answers for client in clients)
+    assert received <= answered(server, "encode") <= received + len(clients)
+
+
+def test_gauges_of_a_dead_worker_do_not_linger(server: Server) -> None:
+    with ExitStack() as stack:
+        for connection in [stack.enter_context(Connection(server)) for _ in range(10)]:
+            ask(connection)
+        os.kill(children(server)[0], signal.SIGKILL)
+        wait_until(lambda: metric(server, "latentserve_worker_restarts_total") == [1])
+
+        assert sum(open_connections(server)) <= 7
+
+
+def test_sigterm_lets_the_requests_of_all_workers_finish(tmp_path: Path) -> None:
+    publish_moody(tmp_path / "models")
+    patience = (*TWO_WORKERS, "--shutdown-timeout-seconds", "60")
+    rows = slow_rows(0.4)
+    body = request(json.dumps({"inputs": rows.tolist()}).encode())
+    with (
+        serving(tmp_path / "models", tmp_path / "log", *patience) as server,
+        ExitStack() as stack,
+        ThreadPoolExecutor(1) as stopper,
+    ):
+        wait_until(lambda: len(children(server)) == 2)
+        connections = [stack.enter_context(Connection(server)) for _ in range(4)]
+        for connection in connections:
+            connection.send(body)
+        wait_until(lambda: open_connections(server)[0] >= 2)
+        time.sleep(0.1)
+        stopping = stopper.submit(server.stop)
+        responses = [connection.receive() for connection in connections]
+        status, _ = stopping.result()
+
+        assert [response.status for response in responses] == [200] * 4
+        for response in responses:
+            np.testing.assert_allclose(response.json()["codes"], PLANE.encode(rows), rtol=1e-4)
+        assert status == 0
+        with pytest.raises(ConnectionError):
+            Connection(server)
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_sigint_stops_all_and_says_so(server: Server) -> None:
+    workers = children(server)
+    for process in (server.process.pid, *workers):  # as a terminal does
+        os.kill(process, signal.SIGINT)
+
+    assert server.process.wait(START_SECONDS) == 130
+    assert not any(map(is_running, workers))
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_workers_that_keep_dying_end_the_service_with_a_reason(server: Server) -> None:
+    doomed, survivor = children(server)
+    killed = list[int]()
+    until = time.monotonic() + START_SECONDS
+    while server.process.poll() is None and time.monotonic() < until:
+        for child in {doomed, *children(server)} - {survivor, *killed}:
+            os.kill(child, signal.SIGKILL)
+            killed.append(child)
+        time.sleep(0.01)
+
+    assert server.process.wait(START_SECONDS) == 4
+    (last,) = (line for line in server.lines() if line["level"] == "critical")
+    assert "died 6 times in a row" in str(last["event"])
+    assert "SIGKILL" in str(last["event"])
+    deaths = [line["pid"] for line in server.lines() if line["event"] == "worker died"]
+    assert deaths == killed
+    assert not is_running(survivor)
+
+
+def test_workers_stop_when_their_supervisor_is_gone(server: Server) -> None:
+    workers = children(server)
+    server.process.kill()
+    server.process.wait(START_SECONDS)
+
+    wait_until(lambda: not any(map(is_running, workers)))
+
+
+def test_a_supervisor_answers_for_its_health_while_it_loads(tmp_path: Path) -> None:
+    for _ in range(40):
+        publish_tiny(tmp_path / "models", PLANE)
+    seen: list[tuple[int, int]] = []
+    with serving(tmp_path / "models", tmp_path / "log", *TWO_WORKERS, wait=False) as server:
+        while not seen or seen[-1][1] != 200:
+            paths = ("healthz", "readyz")
+            alive, ready = (
+                httpx.get(f"{server.url}/{path}", timeout=START_SECONDS) for path in paths
+            )
+            seen.append((alive.status_code, ready.status_code))
+            refusal = httpx.post(
+                f"{server.url}/encode", json={"inputs": ROWS.tolist()}, timeout=START_SECONDS
+            )
+            assert refusal.status_code in (200, 503)
+        wait_until(lambda: len(children(server)) == 2)
+        for _ in range(4):
+            assert httpx.get(f"{server.url}/readyz", timeout=START_SECONDS).status_code == 200
+
+    assert seen[0] == (200, 503)
+    assert {alive for alive, _ in seen} == {200}
+
+
+def test_a_supervisor_has_one_thread_and_workers_start_none_of_their_own(server: Server) -> None:
+    for _ in range(8):
+        with Connection(server) as connection:
+            ask(connection)
+
+    assert thread_count(server.process.pid) == 1
+    # The event loop's, and those of routes that are no coroutines or of batches.
+    assert all(thread_count(worker) <= 3 for worker in children(server))
+
+
+def test_what_cannot_be_forked_is_loaded_by_each_worker(plane_dir: Path, tmp_path: Path) -> None:
+    """NumPy's linear algebra has threads when its user asks for them."""
+    os.environ["OPENBLAS_NUM_THREADS"] = "2"
+    try:
+        with serving(plane_dir, tmp_path / "log", *TWO_WORKERS) as server:
+            wait_until(lambda: len(children(server)) == 2)
+            with ExitStack() as stack:
+                for connection in [stack.enter_context(Connection(server)) for _ in range(8)]:
+                    ask(connection)
+            (killed, _) = children(server)
+            os.kill(killed, signal.SIGKILL)
+            wait_until(lambda: metric(server, "latentserve_worker_restarts_total") == [1])
+            for _ in range(20):
+                with Connection(server) as connection:
+                    ask(connection)  # never one that still loads
+            loads = [line for line in server.lines() if line["event"] == "bundle ready"]
+    finally:
+        del os.environ["OPENBLAS_NUM_THREADS"]
+
+    assert len(loads) in (2, 3)
