@@ -3,7 +3,8 @@
     python -m benchmarks.soak [--url http://127.0.0.1:8000] [--clients 32] [--seconds 60]
 
 Needs a running service, with any bundles. The requests mix models, calls, sizes, media types and
-mistakes; each is made once by itself first. Ends with status 1 when an answer differs.
+mistakes; each is made once by itself first. One client in twenty closes its connection before the
+answer has come. Ends with status 1 when an answer differs.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from PIL import Image
 
 JSON = "application/json"
 NPY = "application/x-npy"
+RAW = "application/octet-stream"
 PNG = "image/png"
 PROBLEM = "application/problem+json"
 
@@ -32,6 +34,8 @@ TIMEOUT_SECONDS = 120.0
 TOLERANCE = 1e-6  # of the larger of 1 and the largest value: what batches of other sizes round
 MOST_DIFFERENCES = 20
 SEED = 81
+IMPATIENT_SHARE = 0.05
+MOST_PATIENCE_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,13 @@ class Report:
     Attributes:
         statuses: How often each status came.
         differences: Answers that were not those of the same request alone, in words.
+        abandoned: Requests whose client did not wait for the answer.
         seconds: How long it took.
     """
 
     statuses: collections.Counter[int] = field(default_factory=collections.Counter[int])
     differences: list[str] = field(default_factory=list[str])
+    abandoned: int = 0
     seconds: float = 0.0
 
 
@@ -149,6 +155,10 @@ def _row_requests(
         headers = {"content-type": NPY, "accept": accept}
         name = f"{call} {base['model']}: {len(rows)} rows of npy to {accept}"
         yield Request(name, f"/{call}?{query}", headers, _npy(rows), base["model"], call, rows)
+    headers = {"content-type": RAW, "accept": RAW}
+    name = f"{call} {base['model']}: {len(rows)} rows of bare numbers"
+    content = rows.astype("<f4").tobytes()
+    yield Request(name, f"/{call}?{query}", headers, content, base["model"], call, rows)
     yield _in_json(call, base | {rows_field: rows.tolist()}, f"{len(rows)} rows", rows)
 
 
@@ -193,6 +203,8 @@ def _mistakes(model: str) -> Iterator[Request]:
         ("an unknown model", "/encode", in_json, b'{"model": "nobody", "inputs": [[1]]}'),
         ("a truncated npy", f"/encode?model={model}", in_npy, _npy(np.zeros((3, 3)))[:-8]),
         ("another shape", f"/encode?model={model}", in_npy, _npy(np.zeros((1, 1)))),
+        ("a part of a number", f"/encode?model={model}", {"content-type": RAW}, b"123"),
+        ("many decimals", f"/encode?model={model}&decimals=99", in_json, b'{"inputs": [[1]]}'),
         ("too many samples", "/sample", in_json, b'{"model": "%s", "count": 1000000000}'),
         ("nothing acceptable", f"/sample?count=1&model={model}", {"accept": "text/html"}, b""),
         ("another media type", "/encode", {"content-type": "text/csv"}, b"1,2,3"),
@@ -250,9 +262,20 @@ async def make_together(
             while time.monotonic() - started < seconds:
                 chosen = chooser.randrange(len(requests))
                 request = requests[chosen]
-                response = await http.request(
-                    request.method, request.path, content=request.content, headers=request.headers
-                )
+                patience = None
+                if chooser.random() < IMPATIENT_SHARE:
+                    patience = chooser.uniform(0, MOST_PATIENCE_SECONDS)
+                try:
+                    async with asyncio.timeout(patience):
+                        response = await http.request(
+                            request.method,
+                            request.path,
+                            content=request.content,
+                            headers=request.headers,
+                        )
+                except TimeoutError:
+                    report.abandoned += 1
+                    continue
                 report.statuses[response.status_code] += 1
                 if difference := compare(expected[chosen], _answer_of(response)):
                     report.differences.append(f"{request.name}: {difference}")
@@ -275,6 +298,9 @@ def compare(expected: Answer, found: Answer) -> str | None:
         )
     if found.body == expected.body:
         return None
+    if found.media_type == RAW:
+        numbers = [np.frombuffer(answer.body, "<f4") for answer in (expected, found)]
+        return _compare_arrays(numbers[0], numbers[1])
     if found.media_type == NPY:
         arrays = [np.load(BytesIO(answer.body)) for answer in (expected, found)]
         return _compare_arrays(arrays[0], arrays[1])
@@ -339,6 +365,7 @@ def main() -> None:
     print(f"{len(requests)} requests, {options.clients} clients, {report.seconds:.1f} s")
     print(f"{answers} answers, {answers / report.seconds:.0f} a second")
     print(", ".join(f"{count} of {status}" for status, count in sorted(report.statuses.items())))
+    print(f"{report.abandoned} requests whose client left before the answer")
     print(f"{len(report.differences)} answers differ from the same request alone")
     for difference in report.differences[:MOST_DIFFERENCES]:
         print(f"  {difference}")
