@@ -210,8 +210,8 @@ def _provenance(model: TrainedModel, exported: ExportedModel, assessment: Assess
             **libraries,
         },
         created_at=datetime.now(UTC).replace(microsecond=0),
-        epochs=len(model.history),
-        training_seconds=round(sum(record.seconds for record in model.history), 1),
+        epochs=len(model.all_epochs),
+        training_seconds=round(sum(record.seconds for record in model.all_epochs), 1),
         parity_error=exported.parity_error,
         gates_waived=waivers,
     )

@@ -41,7 +41,7 @@ def fit_layerwise(
     rows: tuple[FloatArray, FloatArray],
     run: RunFolder,
     progress: Progress,
-) -> Progress:
+) -> list[EpochRecord]:
     """Fit a recipe's stages one after another; without stages, nothing happens.
 
     Every stage has checkpoints of its own, so an interrupted one continues like any run. Layers
@@ -56,7 +56,7 @@ def fit_layerwise(
         progress: Told how far the stages are.
 
     Returns:
-        Progress that counts on from the last stage.
+        The epochs of all stages, in their order.
 
     Raises:
         RecipeError: What a stage's decoder layers give is not of the shape that it was given.
@@ -65,19 +65,17 @@ def fit_layerwise(
     """
     train, validation = rows
     encoder_layers, decoder_layers = _layers(autoencoder.encoder), _layers(autoencoder.decoder)
-    earlier_epochs = 0
+    earlier: list[EpochRecord] = []
     for number, stage in enumerate(recipe.layerwise, 1):
         encoder = _chain(encoder_layers[: stage.encoder_layers], train.shape[1:])
         decoder = _way_back(decoder_layers[-stage.decoder_layers :], encoder, number - 1)
         del encoder_layers[: stage.encoder_layers], decoder_layers[-stage.decoder_layers :]
         part = PlainAutoencoder(encoder, decoder, corruption=None)
         trainer = Trainer(part, _stage_recipe(recipe, stage), train, validation)
-        history = fit(
-            trainer, stage.training, run.stage(number), ShiftedProgress(progress, earlier_epochs)
-        )
-        earlier_epochs += len(history)
+        shifted = ShiftedProgress(progress, len(earlier))
+        earlier += fit(trainer, stage.training, run.stage(number), shifted)
         train, validation = _encode(encoder, train), _encode(encoder, validation)
-    return ShiftedProgress(progress, earlier_epochs)
+    return earlier
 
 
 def _layers(stack: keras.Model) -> list[keras.layers.Layer]:

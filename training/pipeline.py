@@ -23,7 +23,7 @@ from training.fitting import Progress, Trainer, fit
 from training.gates import waive
 from training.history import published_epoch
 from training.inference import GraphRunner
-from training.layerwise import fit_layerwise
+from training.layerwise import ShiftedProgress, fit_layerwise
 from training.parity import check_parity
 from training.preprocessing import fit_scaling
 from training.recipe import Recipe
@@ -112,9 +112,10 @@ def train_model(
     )
     run = RunFolder(runs_dir, recipe)
     with progress as listener:
-        later = fit_layerwise(autoencoder, recipe, (train, validation), run, listener)
+        stages = fit_layerwise(autoencoder, recipe, (train, validation), run, listener)
         conditions = (split.train.conditions, split.validation.conditions)
         trainer = Trainer(autoencoder, recipe, train, validation, conditions)
+        later = ShiftedProgress(listener, len(stages))
         history = fit(trainer, recipe.training, run, later)
     test_terms = trainer.evaluate(test, Stream.TEST_NOISE, split.normal_test().conditions)
     metrics = [
@@ -126,7 +127,7 @@ def train_model(
         ),
         Metric(name="objective", value=sum(test_terms.values()), split="test", rows=len(test)),
     ]
-    return TrainedModel(recipe, dataset, split, scaling, autoencoder, history, metrics)
+    return TrainedModel(recipe, dataset, split, scaling, autoencoder, history, metrics, stages)
 
 
 def export_model(model: TrainedModel) -> ExportedModel:

@@ -1,6 +1,6 @@
 """What each step of a run hands to the next: a trained model, its graphs, its assessment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -30,8 +30,9 @@ class TrainedModel:
         split: The four parts.
         scaling: Between raw units and what the network sees.
         autoencoder: With the weights of the best epoch.
-        history: All epochs.
+        history: All epochs of the whole.
         metrics: The objective on normal validation and test rows, as training computes it.
+        stages: The epochs before, in which layers were fitted one after another, if they were.
     """
 
     recipe: Recipe
@@ -41,6 +42,12 @@ class TrainedModel:
     autoencoder: Autoencoder
     history: list[EpochRecord]
     metrics: list[Metric]
+    stages: list[EpochRecord] = field(default_factory=list[EpochRecord])
+
+    @property
+    def all_epochs(self) -> list[EpochRecord]:
+        """Every epoch that was run, those of stages first."""
+        return [*self.stages, *self.history]
 
 
 @dataclass(frozen=True)

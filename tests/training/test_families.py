@@ -22,7 +22,7 @@ from training.checkpoints import RunFolder
 from training.export import export_graph
 from training.fitting import Progress, Trainer, fit
 from training.history import EpochRecord
-from training.layerwise import fit_layerwise
+from training.layerwise import ShiftedProgress, fit_layerwise
 from training.parity import BATCH_SIZES, TOLERANCE, check_parity
 from training.tensors import to_numpy
 
@@ -38,7 +38,8 @@ def trained(kind: str, runs_dir: Path, progress: Progress) -> tuple[Autoencoder,
     autoencoder = tiny_autoencoder(kind)
     rows = tiny_rows(kind, TRAIN_ROWS, 1), tiny_rows(kind, VALIDATION_ROWS, 2)
     run = RunFolder(runs_dir, recipe)
-    later = fit_layerwise(autoencoder, recipe, rows, run, progress)
+    stages = fit_layerwise(autoencoder, recipe, rows, run, progress)
+    later = ShiftedProgress(progress, len(stages))
     conditions = tiny_conditions(kind, TRAIN_ROWS), tiny_conditions(kind, VALIDATION_ROWS)
     trainer = Trainer(autoencoder, recipe, *rows, conditions)
     return autoencoder, fit(trainer, recipe.training, run, later)
