@@ -123,21 +123,32 @@ def export_graph(graph: GraphFunction) -> bytes:
         ExportFailed: The graph draws random numbers, needs operators of another domain, or is
             not valid ONNX.
     """
-    model: Any = _convert(graph)
+    model: Any = convert_graph(graph)
     # Before simplification, which draws random numbers once and keeps them as constants.
     _refuse_foreign_operators(model, graph.signature.file)
     try:
         model = onnxslim.slim(normalize(model))
         _declare_signature(model, graph.signature)
         model = optimize(model)
-        del model.graph.value_info[:]  # shapes that passes needed; runtimes infer their own
+        _declare_signature(model, graph.signature)
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportFailed(f"{graph.signature.file} is not valid ONNX: {error}") from error
     return model.SerializeToString()
 
 
-def _convert(graph: GraphFunction) -> onnx.ModelProto:
+def convert_graph(graph: GraphFunction) -> onnx.ModelProto:
+    """Let tf2onnx convert a function, and leave what it makes as it is.
+
+    Args:
+        graph: The function and its signature.
+
+    Returns:
+        The graph, with operators of TensorFlow where tf2onnx knows no others.
+
+    Raises:
+        ExportFailed: tf2onnx gives up.
+    """
     names = [output.name for output in graph.signature.outputs]
 
     def named_outputs(*inputs: Tensor) -> dict[str, Tensor]:
@@ -166,7 +177,7 @@ def _declare_signature(model: onnx.ModelProto, signature: GraphSignature) -> Non
         }
         del nodes[:]
         nodes.extend(types.values())
-    del graph.value_info[:]  # tf2onnx's own names for the batch axis
+    del graph.value_info[:]  # others' names for the batch axis; runtimes infer shapes themselves
     standard = [entry for entry in model.opset_import if not entry.domain]
     del model.opset_import[:]
     model.opset_import.extend(standard)

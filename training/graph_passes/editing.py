@@ -31,7 +31,7 @@ class Replacement:
         self, operator: str, *inputs: ir.Value | Constant | None, **attributes: Any
     ) -> ir.Value:
         """Add a node of the ONNX standard and return its output; arrays become constants."""
-        values = [self._constant(i) if isinstance(i, np.ndarray) else i for i in inputs]
+        values = [new_constant(self._graph, i) if isinstance(i, np.ndarray) else i for i in inputs]
         node = ir.node(operator, values, attributes)
         self._nodes.append(node)
         return node.outputs[0]
@@ -48,13 +48,37 @@ class Replacement:
             self._graph, last, list(old), self._nodes, [last.outputs[0]], [computed]
         )
 
-    def _constant(self, array: Constant) -> ir.Value:
-        number = len(self._graph.initializers)
-        while (name := f"constant_{number}") in self._graph.initializers:
-            number += 1
-        value = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(array), name=name))
-        self._graph.register_initializer(value)
-        return value
+
+def new_constant(graph: ir.Graph, array: Constant) -> ir.Value:
+    """Add an array to a graph's constants."""
+    number = len(graph.initializers)
+    while (name := f"constant_{number}") in graph.initializers:
+        number += 1
+    value = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(array), name=name))
+    graph.register_initializer(value)
+    return value
+
+
+def bypass(graph: ir.Graph, node: ir.Node, source: ir.Value) -> None:
+    """Let everything that reads a node's output read another value instead.
+
+    Args:
+        graph: Changed in place.
+        node: One that is no longer needed.
+        source: Of the same shape; read by nothing else if the node gives an output of the graph.
+    """
+    (output,) = node.outputs
+    if output.is_graph_output():
+        source.name, output.name = output.name, None
+    ir.convenience.replace_all_uses_with(output, source, replace_graph_outputs=True)
+    graph.remove(node, safe=True)
+
+
+def write_weights(graph: ir.Graph, node: ir.Node, kernel: Constant, bias: Constant) -> None:
+    """Give a layer, whose second and third inputs are its weights, others."""
+    node.resize_inputs(3)
+    for position, array in enumerate((kernel, bias), 1):
+        node.replace_input_with(position, new_constant(graph, array.astype(np.float32)))
 
 
 def constant(value: ir.Value | None) -> Constant | None:

@@ -6,7 +6,15 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from training.graph_passes.axis_orders import (
+    merge_reshapes,
+    reorder_dense_weights,
+    reshape_single_channels,
+)
 from training.graph_passes.complementary_error_function import write_erfc_as_erf
+from training.graph_passes.constant_factors import fold_constant_factors
+from training.graph_passes.constant_shapes import write_filled_tensors_as_rows
+from training.graph_passes.dense_layers import join_products_and_biases
 from training.graph_passes.narrow_convolutions import transpose_narrow_convolutions
 from training.graph_passes.nearest_upsampling import use_plain_nearest_resize
 from training.graph_passes.recurrent_states import leave_out_zero_states, take_last_state
@@ -21,6 +29,12 @@ NORMALIZATIONS: tuple[Rewrite, ...] = (write_erfc_as_erf, use_plain_nearest_resi
 OPTIMIZATIONS: tuple[Rewrite, ...] = (
     leave_out_zero_states,
     take_last_state,
+    write_filled_tensors_as_rows,
+    join_products_and_biases,
+    fold_constant_factors,
+    reshape_single_channels,
+    reorder_dense_weights,
+    merge_reshapes,
     transpose_narrow_convolutions,
     convolve_before_upsampling,
 )

@@ -1,0 +1,57 @@
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from tests.training.graph_passes.made_graphs import (
+    made_graph,
+    operators,
+    rewritten_equal,
+    untouched,
+)
+from training.graph_passes.constant_shapes import write_filled_tensors_as_rows
+
+node = helper.make_node
+
+
+def filled_product(
+    fill: float | None, swapped: bool = False, attributes: bool = False
+) -> onnx.ModelProto:
+    """Make what Keras makes of ``one_hot * ones_like(pictures)``."""
+    value: dict[str, Any] = (
+        {} if fill is None else {"value": numpy_helper.from_array(np.array([fill], np.float32))}
+    )
+    operands = ["filled", "summed"] if swapped else ["summed", "filled"]
+    whole: dict[str, Any] = {"start": 0} if attributes else {}
+    nodes = [
+        node("ReduceSum", ["inputs", "axes"], ["summed"], keepdims=1),
+        node("Shape", ["inputs"], ["shape"], **whole),
+        node("ConstantOfShape", ["shape"], ["filled"], **value),
+        node("Mul", operands, ["outputs"]),
+    ]
+    return made_graph(nodes, (4, 3, 2), {"axes": np.array([1, 2])})
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("fill", [1.0, 2.5, None])
+def test_a_tensor_of_one_value_becomes_a_row(fill: float | None, swapped: bool) -> None:
+    after = rewritten_equal(filled_product(fill, swapped), write_filled_tensors_as_rows)
+
+    assert operators(after) == {"ReduceSum": 1, "Mul": 1}
+
+
+def test_shapes_that_are_cut_are_left_alone() -> None:
+    assert untouched(filled_product(1.0, attributes=True), write_filled_tensors_as_rows)
+
+
+def test_a_product_with_a_constant_needs_its_batch() -> None:
+    nodes = [
+        node("Shape", ["inputs"], ["shape"]),
+        node("ConstantOfShape", ["shape"], ["filled"]),
+        node("Mul", ["filled", "number"], ["outputs"]),
+    ]
+    model = made_graph(nodes, (4,), {"number": np.array([[2.0]], np.float32)})
+
+    assert untouched(model, write_filled_tensors_as_rows)
