@@ -19,7 +19,7 @@ from benchmarks.serving import generator, machine, peers, tables
 from benchmarks.serving.loads import DENSE, LOADS, Load
 from benchmarks.serving.models import ServedModel, prepare_models
 from benchmarks.serving.processes import ServerFailed, adopt_orphans
-from benchmarks.serving.raw_onnxruntime import raw_rows_per_second
+from benchmarks.serving.raw_onnxruntime import run_raw
 from benchmarks.serving.subjects import OURS, PROCESSES, Subject, our_service, simple_subjects
 from benchmarks.serving.visits import OtherNumbers, visit
 
@@ -108,8 +108,8 @@ def measure(
         for model in models:
             _progress(f"round {number + 1} of {options.rounds}, {model.key}")
             if RAW in options.subjects:
-                rate = raw_rows_per_second(model, PROCESSES, options.seconds)
-                results.raw.setdefault(model.key, []).append(rate)
+                run = run_raw(model, PROCESSES, options.seconds)
+                results.raw.setdefault(model.key, []).append(run)
             first = number % len(subjects)
             for subject in [*subjects[first:], *subjects[:first]]:
                 _visit(subject, model, loads, options, results)

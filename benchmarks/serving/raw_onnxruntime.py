@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 
 from benchmarks.serving.loads import RECONSTRUCT, example_rows
@@ -10,7 +11,20 @@ from benchmarks.serving.models import ServedModel
 BATCH_ROWS = 64
 
 
-def raw_rows_per_second(model: ServedModel, processes: int, seconds: float) -> float:
+@dataclass(frozen=True)
+class RawRun:
+    """What onnxruntime alone did.
+
+    Attributes:
+        rows_per_second: Of all processes together.
+        cpu_microseconds: Processor time of one batch.
+    """
+
+    rows_per_second: float
+    cpu_microseconds: float
+
+
+def run_raw(model: ServedModel, processes: int, seconds: float) -> RawRun:
     """Run batches in several processes at once, each with one thread.
 
     Args:
@@ -20,15 +34,20 @@ def raw_rows_per_second(model: ServedModel, processes: int, seconds: float) -> f
     """
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         list(pool.map(_run, [model] * processes, [0.1] * processes))  # sessions and imports
-        return sum(pool.map(_run, [model] * processes, [seconds] * processes))
+        runs = list(pool.map(_run, [model] * processes, [seconds] * processes))
+    return RawRun(
+        sum(run.rows_per_second for run in runs),
+        sum(run.cpu_microseconds for run in runs) / processes,
+    )
 
 
-def _run(model: ServedModel, seconds: float) -> float:
+def _run(model: ServedModel, seconds: float) -> RawRun:
     run = model.direct(RECONSTRUCT)
     batch = example_rows(BATCH_ROWS, model.row_shape)
     run(batch)
-    rows, started = 0, time.perf_counter()
+    batches, started, cpu_started = 0, time.perf_counter(), time.process_time()
     while (passed := time.perf_counter() - started) < seconds:
         run(batch)
-        rows += BATCH_ROWS
-    return rows / passed
+        batches += 1
+    cpu_seconds = time.process_time() - cpu_started
+    return RawRun(batches * BATCH_ROWS / passed, cpu_seconds / max(1, batches) * 1e6)

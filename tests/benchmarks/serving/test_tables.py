@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks.serving.generator import Traffic
 from benchmarks.serving.loads import LOADS, Load
+from benchmarks.serving.raw_onnxruntime import RawRun
 from benchmarks.serving.tables import (
     Results,
     cost_ratios,
@@ -86,11 +87,10 @@ def test_a_subject_that_answered_nothing_has_no_ratio() -> None:
     assert cells(rate_ratios(results), JSON_ROW) == ["-"]
 
 
-def test_the_share_of_raw_counts_rows() -> None:
-    results = Results(
-        {"ours": [visit(binary_64x8=100, json_1x64=9)]}, raw={"dense": [10_000, 12_800, 99_999]}
-    )
-    assert cells(share_table(results), BINARY) == ["50%", "6,400", "12,800"]
+def test_the_share_of_raw_counts_rows_and_processor_time() -> None:
+    raw = [RawRun(10_000, 1000), RawRun(12_800, 2000), RawRun(99_999, 9000)]
+    results = Results({"ours": [visit(binary_64x8=100, json_1x64=9)]}, raw={"dense": raw})
+    assert cells(share_table(results), BINARY) == ["50%", "6,400", "12,800", "40%"]
     assert JSON_ROW.title not in share_table(results)
 
 

@@ -1,5 +1,6 @@
 """Nothing is timed before its answers are those of onnxruntime alone."""
 
+import itertools
 import json
 import threading
 from collections.abc import Iterator
@@ -33,13 +34,15 @@ def dense(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
 
 
 @contextmanager
-def answering(status: int, rows: Rows) -> Iterator[int]:
+def answering(status: int, rows: Rows, loading: int = 0) -> Iterator[int]:
     body = json.dumps({"reconstructions": rows.tolist()}).encode()
+
+    asked = itertools.count()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(status)
+            self.send_response(503 if next(asked) < loading else status)
             self.end_headers()
             self.wfile.write(body)
 
@@ -64,6 +67,12 @@ def test_one_number_off_is_found(dense: ServedModel) -> None:
     wrong = dense.direct(RECONSTRUCT)(example_rows(1, dense.row_shape))
     wrong[0, 700] += 1e-4
     with answering(200, wrong) as port, pytest.raises(OtherNumbers, match=r"0\.0001 off"):
+        check(SUBJECT, dense, LOAD, port)
+
+
+def test_a_worker_that_still_loads_is_asked_again(dense: ServedModel) -> None:
+    right = dense.direct(RECONSTRUCT)(example_rows(1, dense.row_shape))
+    with answering(200, right, loading=3) as port:
         check(SUBJECT, dense, LOAD, port)
 
 
