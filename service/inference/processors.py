@@ -2,11 +2,10 @@
 
 import math
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-_CGROUP_V2_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-_CGROUP_V1_QUOTA = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
-_CGROUP_V1_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+_CGROUPS = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def keep_libraries_single_threaded() -> None:
@@ -34,23 +33,48 @@ def usable_processors() -> int:
     return affinity if quota is None else max(1, min(affinity, math.ceil(quota)))
 
 
-def cgroup_quota(
-    v2: Path = _CGROUP_V2_QUOTA,
-    v1_quota: Path = _CGROUP_V1_QUOTA,
-    v1_period: Path = _CGROUP_V1_PERIOD,
-) -> float | None:
-    """Return the processors' worth of time this container may use, or None when unlimited.
+def cgroup_quota(cgroups: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> float | None:
+    """Return the processors' worth of time this process may use, or None when unlimited.
+
+    The least that its group or one of the groups around it allows: a container sees its own group
+    as the outermost, a service of systemd is in a slice.
+
+    Args:
+        cgroups: Where the groups are mounted.
+        membership: Lists the groups of this process.
 
     Source: Linux kernel, Documentation/admin-guide/cgroup-v2.rst (``cpu.max``) and
     Documentation/scheduler/sched-bwc.rst (version 1).
     """
+    groups: list[tuple[Path, PurePosixPath]] = []
     try:
-        quota, period = v2.read_text().split()
+        lines = membership.read_text().splitlines()
+    except OSError:
+        lines = ["0::/", "1:cpu:/"]
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            groups.append((cgroups, PurePosixPath(path)))
+        elif "cpu" in controllers.split(","):
+            groups.append((cgroups / "cpu", PurePosixPath(path)))
+    quotas = [
+        quota
+        for root, path in groups
+        for group in (path, *path.parents)
+        if (quota := _quota_of(root / group.relative_to("/"))) is not None
+    ]
+    return min(quotas, default=None)
+
+
+def _quota_of(group: Path) -> float | None:
+    try:
+        if (group / "cpu.max").exists():
+            quota, period = (group / "cpu.max").read_text().split()
+        else:
+            quota = (group / "cpu.cfs_quota_us").read_text().strip()
+            period = (group / "cpu.cfs_period_us").read_text().strip()
     except (OSError, ValueError):
-        try:
-            quota, period = v1_quota.read_text().strip(), v1_period.read_text().strip()
-        except OSError:
-            return None
+        return None
     if quota == "max" or int(quota) <= 0:
         return None
     return int(quota) / int(period)

@@ -46,6 +46,9 @@ class Registry:
 
     Entries are replaced whole, so a reader sees a version in one state or the next, never
     between. All methods but ``load_all_here`` are called on the event loop and do not wait.
+
+    Attributes:
+        options: How bundles become models.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class Registry:
             by_version = self._versions.setdefault(location.name, {})
             by_version[location.version] = ModelVersion(location)
         self._resolved: dict[tuple[str | None, int | None], LoadedModel] = {}
-        self._options = options
+        self.options = options
         self._default_model = default_model
         self._pinned_versions = dict(pinned_versions or {})
         self._executor = ThreadPoolExecutor(options.threads, "latentserve-inference")
@@ -130,7 +133,7 @@ class Registry:
     def _load(self, version: ModelVersion) -> ModelVersion:
         location = version.location
         try:
-            loaded = load_model(location, self._options, self._executor)
+            loaded = load_model(location, self.options, self._executor)
         except Exception as error:  # noqa: BLE001  # one bundle, however broken, never harms the others
             expected = isinstance(error, BundleError)
             reason = f"{type(error).__name__}: {error}" if expected else type(error).__name__

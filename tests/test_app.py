@@ -1,0 +1,43 @@
+"""The composition root: how settings become threads."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import app
+from service.app import create_service
+from service.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _logging_is_restored(restored_logging: None) -> None:
+    """The service configures logging; the rest of the tests have their own."""
+
+
+@pytest.mark.parametrize(
+    ("processors", "workers", "threads", "expected"),
+    [
+        (1, 1, None, 1),
+        (8, 1, None, 8),
+        (8, 2, None, 4),
+        (8, 3, None, 2),
+        (2, 4, None, 1),
+        (8, 2, 3, 3),
+    ],
+)
+def test_each_worker_runs_as_many_batches_as_it_has_processors(
+    tiny_models_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    processors: int,
+    workers: int,
+    threads: int | None,
+    expected: int,
+) -> None:
+    monkeypatch.setattr(app, "usable_processors", lambda: processors)
+    chosen: dict[str, Any] = {"workers": workers, "threads": threads}
+
+    options = create_service(Settings(models_dir=tiny_models_dir, **chosen)).registry.options
+
+    assert options.threads == expected
+    assert options.session.threads == 1
