@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def executor() -> Iterator[ThreadPoolExecutor]:
         yield threads
 
 
-def options(**limits: int) -> LoadOptions:
+def options(**limits: Any) -> LoadOptions:
     return LoadOptions(SessionOptions("cpu", threads=1), **limits)
 
 
