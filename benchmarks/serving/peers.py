@@ -52,7 +52,8 @@ class Peer:
         ready_path: Where it says that it is ready.
         variables: What it is started with besides the benchmark's own environment.
         environment_key: Whose environment it uses, where that is not its own.
-        shared_interpreter: Whether it needs a Python that is a shared library.
+        system_interpreter: Whether it needs the system's Python: Triton's programs find the shared
+            library of that one, and with modules of another they fail in strange ways.
     """
 
     key: str
@@ -64,7 +65,7 @@ class Peer:
     ready_path: str = "/health"
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     environment_key: str | None = None
-    shared_interpreter: bool = False
+    system_interpreter: bool = False
 
     @property
     def folder_name(self) -> str:
@@ -117,7 +118,7 @@ PEERS = (
         {JSON_CALL: OpenInference(), BINARY_CALL: OpenInferenceBinary()},
         V2_PATHS,
         V2_READY,
-        shared_interpreter=True,
+        system_interpreter=True,
     ),
     Peer(
         "pytriton",
@@ -128,7 +129,7 @@ PEERS = (
         V2_PATHS,
         V2_READY,
         environment_key="triton",
-        shared_interpreter=True,
+        system_interpreter=True,
     ),
     Peer(
         "mlserver",
@@ -198,17 +199,25 @@ def _cache_folder() -> Path:
 
 
 def _interpreter(peer: Peer) -> str:
-    shared = "sysconfig.get_config_var('Py_ENABLE_SHARED')" if peer.shared_interpreter else "True"
-    fits = f"{VERSIONS[0]} <= sys.version_info < {VERSIONS[1]} and {shared}"
-    for candidate in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3", "python3"):
-        asked = (candidate, "-c", f"import sys, sysconfig; sys.exit(not ({fits}))")
+    system = ("/usr/bin/python3", "/usr/local/bin/python3")
+    candidates = system if peer.system_interpreter else (sys.executable, *system, "python3")
+    fits = f"{VERSIONS[0]} <= sys.version_info < {VERSIONS[1]}"
+    if peer.system_interpreter:
+        fits += " and ctypes.CDLL(sysconfig.get_config_var('INSTSONAME'))"
+    asked = f"import ctypes, sys, sysconfig; sys.exit(not ({fits}))"
+    for candidate in candidates:
         try:
-            if subprocess.run(asked, check=False, capture_output=True).returncode == 0:
+            if (
+                subprocess.run(
+                    [candidate, "-c", asked], check=False, capture_output=True
+                ).returncode
+                == 0
+            ):
                 return candidate
         except OSError:
             continue
-    kind = " that is a shared library, as Debian's is" if peer.shared_interpreter else ""
-    raise PeerUnavailable(f"it needs a Python from 3.11 to 3.13{kind}, and none is here")
+    kind = " of the system, with its shared library," if peer.system_interpreter else ""
+    raise PeerUnavailable(f"it needs a Python from 3.11 to 3.13{kind} and none is here")
 
 
 def _run(*command: str) -> None:
