@@ -1,9 +1,43 @@
-"""Tensors of one value that are as large as a batch, as constants of one row."""
+"""Constants of the shape of a row, where a graph has something larger or smaller."""
+
+import math
 
 import numpy as np
 import onnx_ir as ir
 
-from training.graph_passes.editing import Replacement, is_batch, producer, row_shape
+from training.graph_passes.editing import (
+    Replacement,
+    constant,
+    is_batch,
+    new_constant,
+    producer,
+    row_shape,
+)
+
+# onnxruntime repeats a smaller operand along the last axis by one call per place: up to fifty times
+# slower than a whole row. Longer axes are fast, and far larger rows are not worth a graph's bytes.
+SHORT_AXIS = 16
+MOST_VALUES = 2**16
+
+
+def spread_constants_over_rows(graph: ir.Graph) -> None:
+    """Repeat a constant that meets rows with a short last axis, as channels and columns often are.
+
+    Args:
+        graph: Changed in place; its shapes must have been inferred.
+    """
+    for node in graph:
+        if node.op_type not in {"Add", "Sub", "Mul", "Div"}:
+            continue
+        for position, other in ((0, 1), (1, 0)):
+            number, row = constant(node.inputs[position]), row_shape(node.inputs[other])
+            if number is None or row is None or not is_batch(node.inputs[other]):
+                continue
+            worth_it = len(row) > 1 and row[-1] < SHORT_AXIS and math.prod(row) <= MOST_VALUES
+            fits = number.ndim <= len(row) and np.broadcast_shapes(number.shape, row) == row
+            if worth_it and fits and number.shape != row:
+                whole = np.broadcast_to(number, row)
+                node.replace_input_with(position, new_constant(graph, whole))
 
 
 def write_filled_tensors_as_rows(graph: ir.Graph) -> None:

@@ -13,7 +13,10 @@ from training.graph_passes.axis_orders import (
 )
 from training.graph_passes.complementary_error_function import write_erfc_as_erf
 from training.graph_passes.constant_factors import fold_constant_factors
-from training.graph_passes.constant_shapes import write_filled_tensors_as_rows
+from training.graph_passes.constant_shapes import (
+    spread_constants_over_rows,
+    write_filled_tensors_as_rows,
+)
 from training.graph_passes.dense_layers import join_products_and_biases
 from training.graph_passes.narrow_convolutions import transpose_narrow_convolutions
 from training.graph_passes.nearest_upsampling import use_plain_nearest_resize
@@ -37,6 +40,7 @@ OPTIMIZATIONS: tuple[Rewrite, ...] = (
     merge_reshapes,
     transpose_narrow_convolutions,
     convolve_before_upsampling,
+    spread_constants_over_rows,
 )
 
 

@@ -7,11 +7,15 @@ from onnx import helper, numpy_helper
 
 from tests.training.graph_passes.made_graphs import (
     made_graph,
+    normal,
     operators,
     rewritten_equal,
     untouched,
 )
-from training.graph_passes.constant_shapes import write_filled_tensors_as_rows
+from training.graph_passes.constant_shapes import (
+    spread_constants_over_rows,
+    write_filled_tensors_as_rows,
+)
 
 node = helper.make_node
 
@@ -55,3 +59,40 @@ def test_a_product_with_a_constant_needs_its_batch() -> None:
     model = made_graph(nodes, (4,), {"number": np.array([[2.0]], np.float32)})
 
     assert untouched(model, write_filled_tensors_as_rows)
+
+
+def arithmetic(row_shape: tuple[int, ...], *constant_shape: int) -> onnx.ModelProto:
+    """Make ``number - rows * number``."""
+    nodes = [
+        node("Mul", ["inputs", "number"], ["scaled"]),
+        node("Sub", ["number", "scaled"], ["outputs"]),
+    ]
+    return made_graph(nodes, row_shape, {"number": normal(*constant_shape)})
+
+
+def constant_shapes(model: onnx.ModelProto) -> list[list[int]]:
+    return [list(value.dims) for value in model.graph.initializer]
+
+
+@pytest.mark.parametrize("constant_shape", [(), (1,), (2,), (5, 1)])
+def test_a_constant_of_few_columns_is_repeated_over_the_row(
+    constant_shape: tuple[int, ...],
+) -> None:
+    after = rewritten_equal(arithmetic((5, 2), *constant_shape), spread_constants_over_rows)
+
+    assert constant_shapes(after) == [[5, 2], [5, 2]]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(arithmetic((3, 16), 1), id="a long axis"),
+        pytest.param(arithmetic((7,), 1), id="one axis"),
+        pytest.param(arithmetic((5, 2), 5, 2), id="a whole row"),
+        pytest.param(arithmetic((300, 300, 1), 1), id="a huge row"),
+    ],
+)
+def test_other_constants_keep_their_shape(model: onnx.ModelProto) -> None:
+    after = rewritten_equal(model, spread_constants_over_rows)
+
+    assert constant_shapes(after) == constant_shapes(model)
