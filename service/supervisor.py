@@ -33,6 +33,7 @@ _DELAY_SECONDS = 0.05  # doubled for each short life after the first
 _MOST_ACCEPTED_AT_ONCE = 64
 _HELD_SECONDS = 0.005
 _PATIENCE_SECONDS = 0.5
+_RETRY_SECONDS = 0.5
 _KILL_AFTER_SECONDS = 5.0  # on top of what requests get
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
@@ -113,6 +114,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._held: socket.socket | None = None
         self._accepting = False
+        self._next_accept = 0.0
         self._status: int | None = None
         self._stop_signals: list[int] = []
 
@@ -138,6 +140,8 @@ class Supervisor:
         times += [since + _PATIENCE_SECONDS - now for since in self._waited_for(now)]
         if self._held is not None:
             times.append(_HELD_SECONDS)
+        if now < self._next_accept:
+            times.append(self._next_accept - now)
         timeout = max(0.0, min(times)) if times else None
         events = [key for key, _ in self._selector.select(timeout)]
         # What the workers say first: it decides who gets the connections.
@@ -153,7 +157,11 @@ class Supervisor:
         now = time.monotonic()
         for number in [number for number, due in self._due.items() if due <= now]:
             del self._due[number]
-            self._start(number)
+            try:
+                self._start(number)
+            except OSError as error:  # no memory, or no more processes allowed
+                _log.error("a worker was not started: %s", error.strerror)
+                self._due[number] = now + _RETRY_SECONDS
 
     def _start(self, number: int) -> None:
         meter = Recorder(self._segments[number]).connections(number)
@@ -256,8 +264,10 @@ class Supervisor:
         self._accepting = wanted
 
     def _may_accept(self) -> bool:
+        now = time.monotonic()
         serving = any(process.serving for process in self._processes.values())
-        return serving and self._held is None and not self._waited_for(time.monotonic())
+        able = self._held is None and now >= self._next_accept
+        return serving and able and not self._waited_for(now)
 
     def _waited_for(self, now: float) -> list[float]:
         """Since when connections wait, for each worker that is worth it."""
@@ -273,10 +283,11 @@ class Supervisor:
                 return
             try:
                 connection, _ = self._listener.accept()
-            except BlockingIOError:
+            except (BlockingIOError, ConnectionError):  # there is none, or it has gone already
                 return
-            except OSError as error:  # it has gone already, or there are no descriptors left
-                _log.warning("a connection was not accepted: %s", os.strerror(error.errno or 0))
+            except OSError as error:  # no descriptors left, or no memory
+                _log.error("no connections are accepted: %s", error.strerror)
+                self._next_accept = time.monotonic() + _RETRY_SECONDS
                 return
             self._hand_out(connection)
 
@@ -359,11 +370,18 @@ def fork(work: Callable[[], None]) -> int:
 
     Returns:
         The new process's id.
+
+    Raises:
+        OSError: There is no memory for it, or no more processes are allowed.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    pid = os.fork()
+    pid = -1
+    try:
+        pid = os.fork()
+    finally:
+        if pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if pid:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
     status = 1
     try:

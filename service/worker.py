@@ -99,6 +99,7 @@ class Worker(uvicorn.Server):
         """Take no more connections, finish requests and stop."""
         if self._channel is not None:
             get_running_loop().remove_reader(self._channel.fileno())
+            self._channel.close()  # the supervisor sees it, and hands nothing more
         await super().shutdown(sockets)
 
     @contextmanager
@@ -131,7 +132,7 @@ class Worker(uvicorn.Server):
             return
         except OSError:
             message, descriptors = b"", []
-        if not message:
+        if not message:  # the supervisor has gone
             get_running_loop().remove_reader(channel.fileno())
             self.should_exit = True
         for descriptor in descriptors:

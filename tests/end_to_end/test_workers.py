@@ -150,6 +150,21 @@ def test_gauges_of_a_dead_worker_do_not_linger(server: Server) -> None:
         assert sum(open_connections(server)) <= 7
 
 
+def test_a_worker_that_is_asked_to_stop_is_replaced_without_a_broken_connection(
+    server: Server,
+) -> None:
+    with Connection(server) as first, Connection(server) as second:
+        ask(first)
+        ask(second)
+        os.kill(children(server)[0], signal.SIGTERM)
+        for _ in range(50):
+            with Connection(server) as connection:
+                ask(connection)
+        wait_until(lambda: metric(server, "latentserve_worker_restarts_total") == [1])
+
+    assert len(children(server)) == 2
+
+
 def test_sigterm_lets_the_requests_of_all_workers_finish(tmp_path: Path) -> None:
     publish_moody(tmp_path / "models")
     patience = (*TWO_WORKERS, "--shutdown-timeout-seconds", "60")
