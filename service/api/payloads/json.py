@@ -265,6 +265,8 @@ def write_json(answer: Mapping[str, Any], decimals: int | None = None) -> bytes:
             with a number that ``write_decimals`` has no room for, each is the shortest text that
             gives the same float32 back.
     """
+    if decimals is None and not any(map(_is_written_apart, answer.values())):
+        return _text(answer)
     pieces: list[bytes | memoryview] = []
     for name, value in answer.items():
         is_array = isinstance(value, np.ndarray)
@@ -272,6 +274,13 @@ def write_json(answer: Mapping[str, Any], decimals: int | None = None) -> bytes:
         pieces += [b",", _text(name), b":", text]
     pieces[0] = b"{"
     return b"".join([*pieces, b"}"])
+
+
+def _is_written_apart(value: object) -> bool:
+    if not isinstance(value, np.ndarray):
+        return False
+    array = cast("NDArray[Any]", value)
+    return not array.flags.c_contiguous or (array.ndim > 1 and array.shape[-1] == 1)
 
 
 def _text(value: object) -> bytes:
