@@ -115,7 +115,8 @@ def create_registry(settings: Settings, recorder: Recorder) -> Registry:
         raise ConfigurationError(f"the models folder {settings.models_dir} does not exist")
     threads = settings.threads or max(1, usable_processors() // settings.workers)
     # Two batches side by side outrun one batch that two threads share.
-    session = SessionOptions(choose_provider(settings.providers), threads=1)
+    provider = choose_provider(settings.providers)
+    session = SessionOptions(provider, threads=1, tf32=settings.tf32)
     return Registry(
         find_bundles(settings.models_dir),
         LoadOptions(

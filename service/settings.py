@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     providers: Annotated[tuple[str, ...], NoDecode] = Field(
         ("cpu",), description="Execution providers in order of preference: cuda, cpu, auto."
     )
+    tf32: bool = Field(
+        False,
+        description="Let CUDA round the factors of products to 10 bits: faster, and other numbers.",
+    )
     threads: int | None = Field(
         None,
         ge=1,

@@ -1,4 +1,4 @@
-"""The composition root: how settings become threads."""
+"""The composition root: how settings become threads and sessions."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ import pytest
 
 from service import app
 from service.app import create_service
+from service.inference.session import SessionOptions
 from service.settings import Settings
 
 
@@ -41,3 +42,10 @@ def test_each_worker_runs_as_many_batches_as_it_has_processors(
 
     assert options.threads == expected
     assert options.session.threads == 1
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_products_are_rounded_only_where_that_is_set(tiny_models_dir: Path, tf32: bool) -> None:
+    registry = create_service(Settings(models_dir=tiny_models_dir, tf32=tf32)).registry
+
+    assert registry.options.session == SessionOptions("cpu", threads=1, tf32=tf32)

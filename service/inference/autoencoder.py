@@ -18,7 +18,7 @@ from service.errors import (
     InvalidInput,
     NonFiniteResult,
 )
-from service.inference.graphs import Graph, Onward, Ticket
+from service.inference.graphs import ROUND_TRIP, Graph, Onward, Ticket
 from service.inference.sampling import Prior, read_priors
 from service.inference.scoring import (
     Scores,
@@ -90,7 +90,8 @@ class Autoencoder:
 
         Args:
             bundle: The bundle, for its manifest, calibration and priors.
-            graphs: A runner for every graph the manifest names.
+            graphs: A runner for every graph the manifest names; and for ``ROUND_TRIP``, if rows
+                should pass from encoder to decoder in one run.
 
         Raises:
             BundleError: Calibration or priors are not what the manifest says.
@@ -255,6 +256,9 @@ class Autoencoder:
     async def _encode_and_decode(
         self, inputs: FloatArray, conditions: FloatArray | None, ticket: Ticket
     ) -> FloatArray:
+        if ROUND_TRIP in self._graphs:
+            outputs, *_ = await self._run(ROUND_TRIP, inputs, conditions, ticket=ticket)
+            return outputs
         decoder = Onward(self._graphs[DECODER], self._conditions_of(DECODER, conditions))
         outputs, *_ = await self._run(ENCODER, inputs, conditions, ticket=ticket, onward=decoder)
         return outputs
@@ -283,7 +287,8 @@ class Autoencoder:
         return outputs
 
     def _conditions_of(self, graph: str, conditions: FloatArray | None) -> tuple[FloatArray, ...]:
-        if len(self.manifest.graphs[graph].inputs) == 1:
+        graphs = (ENCODER, DECODER) if graph == ROUND_TRIP else (graph,)
+        if all(len(self.manifest.graphs[name].inputs) == 1 for name in graphs):
             return ()
         if conditions is None:
             raise InvalidInput.at(

@@ -24,7 +24,7 @@ from service.errors import (
     QueueFull,
 )
 from service.inference.graphs import Onward, Ticket, all_finite
-from service.inference.session import FloatArray, Session
+from service.inference.session import FloatArray, Runnable
 
 Arrays = tuple[FloatArray, ...]
 
@@ -146,7 +146,7 @@ class QueuedGraph:
 
     def __init__(
         self,
-        session: Session,
+        session: Runnable,
         executor: Executor,
         *,
         max_batch_rows: int,

@@ -7,9 +7,13 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from service.inference.session import FloatArray, Session
+from service.bundle.manifest import DECODER, ENCODER
+from service.inference.session import FloatArray, Runnable
 
 Answer = TypeVar("Answer")
+
+ROUND_TRIP = f"{ENCODER}+{DECODER}"
+"""Name of both graphs as one, where what passes between them need not leave the device."""
 
 
 @dataclass(slots=True)
@@ -71,7 +75,7 @@ class Graph(Protocol):
 class DirectGraph:
     """A graph run at once on the caller's thread: for training, command lines and tests."""
 
-    session: Session
+    session: Runnable
     max_batch_rows: int = 256
 
     async def run(

@@ -1,15 +1,17 @@
 """From a folder to a model that is ready to answer."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from service.bundle.manifest import GOLDEN_FILE, Manifest
+from service.bundle.manifest import DECODER, ENCODER, GOLDEN_FILE, Manifest
 from service.bundle.storage import BundleLocation, read_bundle
 from service.inference.autoencoder import Autoencoder
 from service.inference.batching import Meter, QueuedGraph
-from service.inference.session import Session, SessionOptions
+from service.inference.bound_graphs import BoundGraphs
+from service.inference.graphs import ROUND_TRIP
+from service.inference.session import FloatArray, Runnable, Session, SessionOptions
 from service.inference.verification import golden_inputs, open_verified_sessions
 from service.inference.warmup import BatchCosts, measure_batch_costs
 
@@ -27,7 +29,7 @@ class LoadedModel:
         autoencoder: The calls.
         queues: The queue in front of each graph.
         costs: What a run of each graph costs here, by rows.
-        provider: The provider that really runs it.
+        provider: The provider that really runs it; with another one, where that runs some nodes.
         golden_deviation: Largest deviation from its golden vectors on that provider.
         load_seconds: Time it took to read, verify and warm it.
     """
@@ -93,32 +95,66 @@ def load_model(location: BundleLocation, options: LoadOptions, executor: Executo
     bundle = read_bundle(location)
     sessions, deviation = open_verified_sessions(bundle, options.session)
     golden = bundle.arrays(GOLDEN_FILE)
+    rows = {
+        name: golden_inputs(name, session.signature, golden) for name, session in sessions.items()
+    }
+    runnables: dict[str, Runnable] = dict(sessions)
+    if options.session.runs_bound:
+        bound = _bind(sessions)
+        rows |= {name: _inputs_of(graphs, sessions, rows) for name, graphs in bound.items()}
+        runnables |= bound
     costs = {
-        name: measure_batch_costs(
-            session, golden_inputs(name, session.signature, golden), options.max_batch_rows
-        )
-        for name, session in sessions.items()
+        name: measure_batch_costs(runnable, rows[name], options.max_batch_rows)
+        for name, runnable in runnables.items()
     }
     queues = {
-        name: _queued(session, costs[name], options, executor) for name, session in sessions.items()
+        name: _queued(runnable, costs[name], options, executor)
+        for name, runnable in runnables.items()
     }
     if options.meter is not None:
         for name, queue in queues.items():
             queue.meter = options.meter(location.name, location.version, name)
-    providers = {session.provider for session in sessions.values()}
     return LoadedModel(
         location=location,
         autoencoder=Autoencoder(bundle, queues),
         queues=queues,
         costs=costs,
-        provider=" + ".join(sorted(providers)),
+        provider=" + ".join(_providers_used(sessions)),
         golden_deviation=deviation,
         load_seconds=time.perf_counter() - started,
     )
 
 
+def _bind(sessions: Mapping[str, Session]) -> dict[str, BoundGraphs]:
+    bound = {name: BoundGraphs(session) for name, session in sessions.items()}
+    if ENCODER in sessions and DECODER in sessions:
+        bound[ROUND_TRIP] = BoundGraphs(sessions[ENCODER], sessions[DECODER])
+    return bound
+
+
+def _inputs_of(
+    graphs: BoundGraphs,
+    sessions: Mapping[str, Session],
+    rows: Mapping[str, Sequence[FloatArray]],
+) -> list[FloatArray]:
+    """Choose rows for the inputs of bound graphs from those of each graph, by name."""
+    by_name = {
+        tensor.name: array
+        for name in reversed(list(sessions))
+        for tensor, array in zip(sessions[name].signature.inputs, rows[name], strict=True)
+    }
+    return [by_name[tensor.name] for tensor in graphs.inputs]
+
+
+def _providers_used(sessions: Mapping[str, Session]) -> list[str]:
+    """Name every provider that runs a node, the one that was asked for first."""
+    asked = [session.provider for session in sessions.values()]
+    taken = [name for session in sessions.values() for name in session.nodes]
+    return list(dict.fromkeys(asked + taken))
+
+
 def _queued(
-    session: Session, costs: BatchCosts, options: LoadOptions, executor: Executor
+    session: Runnable, costs: BatchCosts, options: LoadOptions, executor: Executor
 ) -> QueuedGraph:
     return QueuedGraph(
         session,

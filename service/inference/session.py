@@ -1,12 +1,15 @@
-"""The only door to onnxruntime: providers, threads, signatures and error translation."""
+"""The only door to onnxruntime: providers, threads, signatures, binding and error translation."""
 
 # onnxruntime ships no type information; what crosses this door is typed by hand.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
+import ctypes
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from math import prod
+from typing import Any, Protocol
 
 # onnxruntime reports its use to its maker unless this is set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -25,11 +28,7 @@ from service.inference.processors import usable_processors
 FloatArray = NDArray[np.float32]
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_PROVIDER_OPTIONS: dict[str, dict[str, str]] = {
-    # TF32 rounds float32 products to 10 mantissa bits; answers would differ from the CPU's.
-    "CUDAExecutionProvider": {"use_tf32": "0"},
-    "CPUExecutionProvider": {},
-}
+_ARENAS = {"cpu": "cpu:0", "cuda": "gpu:0"}
 
 # ONNX: one Identity node from "x" to "y", float, shape (1,), opset 18, IR version 8.
 _IDENTITY_GRAPH = bytes.fromhex(
@@ -57,16 +56,46 @@ class SessionOptions:
     Attributes:
         provider: ``cpu`` or ``cuda``; a graph never falls back to another one by itself.
         threads: Threads one run may use.
+        tf32: Whether CUDA may round the factors of float32 products to 10 mantissa bits: faster,
+            and other numbers than the CPU's.
+        bound: Whether a model's graphs run on memory that is bound to them: on every provider but
+            the CPU's, unless it is said here.
     """
 
     provider: str = "cpu"
     threads: int = field(default_factory=usable_processors)
+    tf32: bool = False
+    bound: bool | None = None
+
+    @property
+    def runs_bound(self) -> bool:
+        """Whether a model's graphs run on memory that is bound to them."""
+        return self.provider != "cpu" if self.bound is None else self.bound
+
+
+class Runnable(Protocol):
+    """What rows can be sent through: a session, or several that pass on what they compute."""
+
+    def run(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
+        """Send rows through; see ``Session.run``."""
+        ...
+
+    def run_and_release_memory(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
+        """Send rows through, then give back what larger runs left; see ``Session``."""
+        ...
 
 
 class Session:
     """One graph, ready to run on one provider.
 
     Safe to call from several threads at once: onnxruntime's sessions are, and release the GIL.
+
+    Attributes:
+        signature: Names and shapes of inputs and outputs.
+        provider: The provider that was asked for, and took the graph.
+        nodes: How many of the graph's nodes run on which provider. CUDA leaves to the CPU what it
+            has no kernel for.
+        tf32: Whether products are rounded as in ``SessionOptions``; never on the CPU.
     """
 
     def __init__(
@@ -85,8 +114,10 @@ class Session:
         options = options or SessionOptions()
         self.signature = signature
         self.provider = options.provider
+        self.tf32 = options.tf32 and options.provider == "cuda"
         self._session = _open_session(graph, signature.file, options)
         _check_signature(self._session, signature)
+        self.nodes = _nodes_by_provider(self._session)
         self._input_names = [tensor.name for tensor in signature.inputs]
         self._output_names = [tensor.name for tensor in signature.outputs]
 
@@ -111,9 +142,27 @@ class Session:
         Arguments, answer and errors as ``run``.
         """
         options: Any = onnxruntime.RunOptions()
-        if self.provider == "cpu":
-            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        arena = _ARENAS[self.provider]
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", arena)
         return self._run(inputs, options)
+
+    def bind(
+        self,
+        inputs: Sequence["DeviceBuffer"],
+        outputs: Sequence["DeviceBuffer | HostBuffer"],
+    ) -> "Binding":
+        """Bind inputs and outputs, in the signature's order, to fixed places in memory.
+
+        Raises:
+            InferenceFailed: onnxruntime refuses them.
+        """
+        with _translated(self.signature.file):
+            binding = self._session.io_binding()
+            for name, buffer in zip(self._input_names, inputs, strict=True):
+                binding.bind_ortvalue_input(name, buffer.value)
+            for name, buffer in zip(self._output_names, outputs, strict=True):
+                binding.bind_ortvalue_output(name, buffer.value)
+        return Binding(self._session, binding, self.signature.file)
 
     def _run(self, inputs: Sequence[FloatArray], options: Any = None) -> tuple[FloatArray, ...]:
         try:
@@ -126,6 +175,110 @@ class Session:
         if any(output.shape[:1] != rows for output in outputs):
             raise InferenceFailed(f"{self.signature.file} does not give one row per row")
         return tuple(outputs)
+
+
+class DeviceBuffer:
+    """Float32 numbers in the memory that a provider computes in.
+
+    Attributes:
+        value: onnxruntime's handle.
+    """
+
+    def __init__(self, shape: Sequence[int], provider: str) -> None:
+        """Take memory.
+
+        Args:
+            shape: Of the numbers.
+            provider: ``cpu`` or ``cuda``.
+
+        Raises:
+            InferenceFailed: There is not so much.
+        """
+        with _translated(f"{prod(shape)} numbers on {provider}"):
+            self.value: Any = onnxruntime.OrtValue.ortvalue_from_shape_and_type(
+                list(shape), np.float32, provider, 0
+            )
+
+    def fill(self, numbers: FloatArray) -> None:
+        """Copy numbers of the buffer's shape to the device."""
+        with _translated("a copy to the device"):
+            self.value.update_inplace(numbers)
+
+    def read(self) -> FloatArray:
+        """Copy the buffer's numbers to the host."""
+        with _translated("a copy from the device"):
+            return np.array(self.value.numpy())
+
+
+class HostBuffer:
+    """Float32 numbers in the memory that a provider copies from and to.
+
+    Page-locked where onnxruntime offers that for the provider: a device copies such memory by
+    itself, without a stop at a buffer of its driver.
+
+    Attributes:
+        value: onnxruntime's handle.
+        numbers: The same memory, for reading and writing.
+        page_locked: Whether it is page-locked.
+    """
+
+    def __init__(self, shape: Sequence[int], provider: str) -> None:
+        """Take memory; arguments and errors as ``DeviceBuffer``."""
+        with _translated(f"{prod(shape)} numbers on the host"):
+            self.value: Any = _page_locked_value(list(shape), provider)
+            self.page_locked = self.value is not None
+            if self.value is None:
+                self.value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(
+                    list(shape), np.float32
+                )
+            memory: Any = (ctypes.c_float * prod(shape)).from_address(self.value.data_ptr())
+        self.numbers: FloatArray = np.frombuffer(memory, np.float32).reshape(shape)
+
+
+class Binding:
+    """A graph whose inputs and outputs lie at fixed places in memory."""
+
+    def __init__(self, session: Any, binding: Any, file_name: str) -> None:
+        """Made by ``Session.bind``."""
+        self._session = session
+        self._binding = binding
+        self._file_name = file_name
+
+    def run(self) -> None:
+        """Compute the outputs from the inputs; all is done when this returns.
+
+        Raises:
+            InferenceFailed: onnxruntime failed, or the outputs have other shapes than bound.
+        """
+        with _translated(self._file_name):
+            self._session.run_with_iobinding(self._binding)
+
+
+@contextmanager
+def _translated(what: str) -> Generator[None]:
+    try:
+        yield
+    except ONNXRUNTIME_ERRORS as error:
+        raise InferenceFailed(f"{what}: {type(error).__name__}") from error
+
+
+def _page_locked_value(shape: list[int], provider: str) -> Any:
+    memory = _page_locked_memory(provider)
+    if memory is None:
+        return None
+    try:
+        return onnxruntime.OrtValue.ortvalue_from_shape_and_type(
+            shape, np.float32, memory_info=memory
+        )
+    except ONNXRUNTIME_ERRORS:  # the provider names such memory, but shares no allocator of it
+        return None
+
+
+def _page_locked_memory(provider: str) -> Any:
+    for device in onnxruntime.get_ep_devices():
+        if device.ep_name == _PROVIDERS[provider]:
+            return device.memory_info(onnxruntime.OrtDeviceMemoryType.HOST_ACCESSIBLE)
+    return None
 
 
 def onnxruntime_version() -> str:
@@ -189,10 +342,16 @@ def _open_session(graph: bytes, file_name: str, options: SessionOptions) -> Any:
     settings.log_severity_level = 4
     # Threads that spin between requests burn the processors they wait on.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    settings.use_deterministic_compute = options.provider != "cpu"
     provider = _PROVIDERS[options.provider]
     try:
         session: Any = onnxruntime.InferenceSession(
-            graph, sess_options=settings, providers=[(provider, _PROVIDER_OPTIONS[provider])]
+            graph,
+            sess_options=settings,
+            providers=[(provider, _provider_options(options))],
+            # Else a session whose provider fails would go on with the CPU, and say so to nobody.
+            enable_fallback=0,
         )
     except ONNXRUNTIME_ERRORS as error:
         raise InvalidGraph(
@@ -202,6 +361,27 @@ def _open_session(graph: bytes, file_name: str, options: SessionOptions) -> Any:
     if session.get_providers()[0] != provider:
         raise InvalidGraph(f"{file_name} cannot be run on {options.provider}")
     return session
+
+
+def _provider_options(options: SessionOptions) -> dict[str, str]:
+    if options.provider == "cpu":
+        return {}
+    return {
+        "use_tf32": str(int(options.tf32)),
+        # By a convolution's sizes alone. Trying algorithms out takes long at every new size, and
+        # chooses by the clock: the same seed would give other bytes after a restart.
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "arena_extend_strategy": "kSameAsRequested",
+    }
+
+
+def _nodes_by_provider(session: Any) -> dict[str, int]:
+    parts: Sequence[Any] = session.get_provider_graph_assignment_info()
+    nodes = {
+        name: sum(len(part.get_nodes()) for part in parts if part.ep_name == full_name)
+        for name, full_name in _PROVIDERS.items()
+    }
+    return {name: count for name, count in nodes.items() if count}
 
 
 def _check_signature(session: Any, signature: GraphSignature) -> None:

@@ -9,8 +9,10 @@ from service.bundle.storage import Bundle
 from service.errors import BundleFileCorrupted, GoldenMismatch
 from service.inference.session import FloatArray, Session, SessionOptions
 
-# Largest |served - golden| over max(1, max |golden|). A GPU sums in another order than a CPU.
+# Largest |served - golden| over max(1, max |golden|). A GPU sums in another order than a CPU, and
+# TF32 keeps 10 bits of every factor.
 DEVIATION_TOLERANCES = {"cpu": 1e-4, "cuda": 1e-3}
+TF32_TOLERANCE = 1e-2
 
 
 def open_verified_sessions(
@@ -80,7 +82,7 @@ def _replay(graph: str, session: Session, golden: Mapping[str, np.ndarray]) -> f
         scale = max(1.0, float(np.abs(expected).max()))
         with np.errstate(invalid="ignore"):  # infinite on both sides is a deviation like any other
             deviation = float(np.abs(served - expected).max()) / scale
-        tolerance = DEVIATION_TOLERANCES[session.provider]
+        tolerance = TF32_TOLERANCE if session.tf32 else DEVIATION_TOLERANCES[session.provider]
         if not deviation <= tolerance:
             raise GoldenMismatch(
                 f"{session.signature.file}: {tensor.name} deviates by {deviation:.2g} from its"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.inference.session import FloatArray, Session
+from service.inference.session import FloatArray, Runnable
 
 _REPETITIONS = 3
 _LONGEST_RUN_SECONDS = 0.02
@@ -37,7 +37,7 @@ class BatchCosts:
 
 
 def measure_batch_costs(
-    session: Session, inputs: Sequence[FloatArray], max_batch_rows: int
+    session: Runnable, inputs: Sequence[FloatArray], max_batch_rows: int
 ) -> BatchCosts:
     """Run a graph with growing batches, until the largest allowed or one that takes 20 ms.
 
@@ -61,7 +61,7 @@ def measure_batch_costs(
     return BatchCosts(costs)
 
 
-def _timed(session: Session, batch: Sequence[FloatArray]) -> float:
+def _timed(session: Runnable, batch: Sequence[FloatArray]) -> float:
     started = time.perf_counter()
     session.run(*batch)
     return time.perf_counter() - started

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ import pytest
 from service.bundle.storage import BundleLocation
 from service.errors import BundleFileCorrupted, QueueFull
 from service.inference import loading
-from service.inference.graphs import Ticket
+from service.inference.bound_graphs import BoundGraphs
+from service.inference.graphs import ROUND_TRIP, Ticket
 from service.inference.loading import LoadOptions, load_model
-from service.inference.session import SessionOptions
+from service.inference.session import Session, SessionOptions
 from service.inference.warmup import BatchCosts
-from tests.bundles import PLANE, SCORE, publish_tiny
+from tests.bundles import LABELLED, PLANE, SCORE, TinyModel, publish_tiny
 
 GRAPHS = {"encoder", "decoder", f"scorer-{SCORE}"}
 
@@ -49,6 +51,41 @@ def test_every_graph_is_measured_up_to_the_largest_batch_and_queued(
         assert queue._max_inline_rows == costs.rows_within(0.0015)
         assert queue._max_exclusive_rows == 32
         assert queue._max_queue_rows == 77
+
+
+@pytest.mark.parametrize("model", [PLANE, LABELLED], ids=["plane", "labelled"])
+async def test_bound_graphs_are_measured_and_queued_with_encoder_and_decoder_as_one(
+    tiny_models_dir: Path, executor: ThreadPoolExecutor, model: TinyModel
+) -> None:
+    location = BundleLocation(model.name, 1, tiny_models_dir / model.name / "1")
+    session = SessionOptions("cpu", threads=1, bound=True)
+    loaded = load_model(location, LoadOptions(session, max_batch_rows=32), executor)
+    rows = model.rows(77)
+    conditions = np.ones((77, 1), np.float32) if model is LABELLED else None
+
+    found = await loaded.autoencoder.reconstruct(rows, conditions, ticket=Ticket())
+
+    assert set(loaded.costs) == set(loaded.queues) == {*GRAPHS, ROUND_TRIP}
+    assert list(loaded.costs[ROUND_TRIP].seconds_by_rows) == [1, 2, 4, 8, 16, 32]
+    assert all(isinstance(queue.session, BoundGraphs) for queue in loaded.queues.values())
+    assert loaded.provider == "cpu"
+    np.testing.assert_allclose(found, model.reconstruct(rows, conditions), rtol=0, atol=1e-5)
+
+
+def test_on_the_cpu_graphs_run_plainly(
+    location: BundleLocation, executor: ThreadPoolExecutor
+) -> None:
+    model = load_model(location, options(), executor)
+
+    assert all(type(queue.session) is Session for queue in model.queues.values())
+
+
+def test_every_provider_that_runs_a_node_is_reported_the_one_asked_for_first() -> None:
+    graph = SimpleNamespace(provider="cuda", nodes={"cpu": 2, "cuda": 5})
+    wholly = SimpleNamespace(provider="cuda", nodes={"cuda": 5})
+
+    assert loading._providers_used({"encoder": wholly}) == ["cuda"]  # pyright: ignore[reportArgumentType]  # no GPU to open one on
+    assert loading._providers_used({"encoder": wholly, "decoder": graph}) == ["cuda", "cpu"]  # pyright: ignore[reportArgumentType]
 
 
 async def test_batches_and_samples_are_cut_at_their_own_limits(

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.bundle.storage import Bundle, read_bundle, read_bundle_at
+from service.bundle.manifest import GOLDEN_FILE
+from service.bundle.storage import Bundle, BundleLocation, read_bundle, read_bundle_at
 from service.errors import BundleFileCorrupted, GoldenMismatch, InvalidGraph
 from service.inference.session import SessionOptions
 from service.inference.verification import (
+    _replay,
     golden_key,
     open_verified_sessions,
     replay_golden,
@@ -89,6 +91,23 @@ def test_the_tolerance_is_absolute_below_one_and_relative_above(
     else:
         with pytest.raises(GoldenMismatch, match=r"^decoder\.onnx: outputs deviates"):
             replay_golden(bundle)
+
+
+@pytest.mark.parametrize(("deviation", "sound"), [(0.8e-2, True), (1.2e-2, False)])
+def test_rounded_products_may_deviate_by_what_rounding_costs(
+    deviation: float, sound: bool, tiny_models_dir: Path
+) -> None:
+    bundle = read_bundle(BundleLocation("stamp", 1, tiny_models_dir / "stamp" / "1"))
+    session = open_verified_sessions(bundle, SessionOptions())[0]["decoder"]
+    session.tf32 = True  # as on a GPU
+    golden = dict(bundle.arrays(GOLDEN_FILE))
+    golden["decoder/outputs"] = golden["decoder/outputs"] + np.float32(deviation)
+
+    if sound:
+        assert _replay("decoder", session, golden) == pytest.approx(deviation, rel=0.05)
+    else:
+        with pytest.raises(GoldenMismatch, match=r"on cpu, allowed is 0\.01$"):
+            _replay("decoder", session, golden)
 
 
 def test_a_graph_with_other_weights_is_refused(tmp_path: Path) -> None:
