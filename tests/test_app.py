@@ -46,6 +46,8 @@ def test_each_worker_runs_as_many_batches_as_it_has_processors(
 
 @pytest.mark.parametrize("tf32", [False, True])
 def test_products_are_rounded_only_where_that_is_set(tiny_models_dir: Path, tf32: bool) -> None:
-    registry = create_service(Settings(models_dir=tiny_models_dir, tf32=tf32)).registry
+    chosen: dict[str, Any] = {"tf32": tf32}
+
+    registry = create_service(Settings(models_dir=tiny_models_dir, **chosen)).registry
 
     assert registry.options.session == SessionOptions("cpu", threads=1, tf32=tf32)
