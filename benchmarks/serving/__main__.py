@@ -29,6 +29,8 @@ RAW = "raw"
 
 def main() -> None:
     """Read the command line, measure and print the tables."""
+    if sys.platform != "linux":
+        sys.exit("this needs Linux: it reads memory and processor time from /proc")
     # Also what is told to stop stops the server that it has started.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     adopt_orphans()
@@ -44,7 +46,10 @@ def main() -> None:
     print(flush=True)
     keys = {load.model for load in loads} | ({DENSE} if START in options.loads else set())
     with tempfile.TemporaryDirectory() as folder:
-        models = prepare_models(keys, Path(folder), options.models_dir)
+        try:
+            models = prepare_models(keys, Path(folder), options.models_dir)
+        except FileNotFoundError as error:
+            sys.exit(str(error))
         results = measure(subjects, models, loads, options)
     results.problems |= problems
     print(tables.report(results))
@@ -132,7 +137,7 @@ def _visit(
     try:
         seen = visit(subject, model, taken, options.seconds, idle=idle)
         results.visits[subject.name].append(seen)
-    except (ServerFailed, OtherNumbers) as error:
+    except (ServerFailed, OtherNumbers, generator.GeneratorError) as error:
         results.problems[what] = str(error)
 
 

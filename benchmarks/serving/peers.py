@@ -20,7 +20,6 @@ from benchmarks.serving.dialects import (
     OpenInferenceBinary,
 )
 from benchmarks.serving.loads import RECONSTRUCT, Encoding
-from benchmarks.serving.models import ServedModel
 from benchmarks.serving.subjects import Subject
 
 LOCKS = Path(__file__).parents[1] / "peers"
@@ -89,14 +88,10 @@ class Peer:
         Args:
             programs: Its environment's folder of programs.
         """
-
-        def command(_: ServedModel, port: int) -> tuple[str, ...]:
-            return tuple(part.format(port=port) for part in self.command(programs))
-
         return Subject(
             self.key,
             self.name,
-            command,
+            lambda _model, _port: self.command(programs),
             self.dialects,
             self.paths,
             self.ready_path,
