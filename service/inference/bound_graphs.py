@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.bundle.manifest import TensorSpec
-from service.inference.session import Binding, DeviceBuffer, FloatArray, HostBuffer, Session
+from service.inference.buffers import DeviceBuffer, HostBuffer
+from service.inference.session import Binding, FloatArray, Session
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,12 @@
-"""The only door to onnxruntime: providers, threads, signatures, binding and error translation."""
+"""The door to onnxruntime: providers, threads, signatures, binding and error translation."""
 
 # onnxruntime ships no type information; what crosses this door is typed by hand.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
-import ctypes
 import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any, Protocol
 
 # onnxruntime reports its use to its maker unless this is set before it is imported.
@@ -27,7 +25,8 @@ from service.inference.processors import usable_processors
 
 FloatArray = NDArray[np.float32]
 
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+"""onnxruntime's names by ours."""
 _ARENAS = {"cpu": "cpu:0", "cuda": "gpu:0"}
 
 # ONNX: one Identity node from "x" to "y", float, shape (1,), opset 18, IR version 8.
@@ -83,6 +82,16 @@ class Runnable(Protocol):
     def run_and_release_memory(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
         """Send rows through, then give back what larger runs left; see ``Session``."""
         ...
+
+
+class Buffer(Protocol):
+    """A place in memory that a graph can be bound to.
+
+    Attributes:
+        value: onnxruntime's handle.
+    """
+
+    value: Any
 
 
 class Session:
@@ -148,15 +157,15 @@ class Session:
 
     def bind(
         self,
-        inputs: Sequence["DeviceBuffer"],
-        outputs: Sequence["DeviceBuffer | HostBuffer"],
+        inputs: Sequence["Buffer"],
+        outputs: Sequence["Buffer"],
     ) -> "Binding":
         """Bind inputs and outputs, in the signature's order, to fixed places in memory.
 
         Raises:
             InferenceFailed: onnxruntime refuses them.
         """
-        with _translated(self.signature.file):
+        with translated_errors(self.signature.file):
             binding = self._session.io_binding()
             for name, buffer in zip(self._input_names, inputs, strict=True):
                 binding.bind_ortvalue_input(name, buffer.value)
@@ -177,64 +186,6 @@ class Session:
         return tuple(outputs)
 
 
-class DeviceBuffer:
-    """Float32 numbers in the memory that a provider computes in.
-
-    Attributes:
-        value: onnxruntime's handle.
-    """
-
-    def __init__(self, shape: Sequence[int], provider: str) -> None:
-        """Take memory.
-
-        Args:
-            shape: Of the numbers.
-            provider: ``cpu`` or ``cuda``.
-
-        Raises:
-            InferenceFailed: There is not so much.
-        """
-        with _translated(f"{prod(shape)} numbers on {provider}"):
-            self.value: Any = onnxruntime.OrtValue.ortvalue_from_shape_and_type(
-                list(shape), np.float32, provider, 0
-            )
-
-    def fill(self, numbers: FloatArray) -> None:
-        """Copy numbers of the buffer's shape to the device."""
-        with _translated("a copy to the device"):
-            self.value.update_inplace(numbers)
-
-    def read(self) -> FloatArray:
-        """Copy the buffer's numbers to the host."""
-        with _translated("a copy from the device"):
-            return np.array(self.value.numpy())
-
-
-class HostBuffer:
-    """Float32 numbers in the memory that a provider copies from and to.
-
-    Page-locked where onnxruntime offers that for the provider: a device copies such memory by
-    itself, without a stop at a buffer of its driver.
-
-    Attributes:
-        value: onnxruntime's handle.
-        numbers: The same memory, for reading and writing.
-        page_locked: Whether it is page-locked.
-    """
-
-    def __init__(self, shape: Sequence[int], provider: str) -> None:
-        """Take memory; arguments and errors as ``DeviceBuffer``."""
-        with _translated(f"{prod(shape)} numbers on the host"):
-            self.value: Any = _page_locked_value(list(shape), provider)
-            self.page_locked = self.value is not None
-            if self.value is None:
-                self.value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(
-                    list(shape), np.float32
-                )
-            memory: Any = (ctypes.c_float * prod(shape)).from_address(self.value.data_ptr())
-        self.numbers: FloatArray = np.frombuffer(memory, np.float32).reshape(shape)
-
-
 class Binding:
     """A graph whose inputs and outputs lie at fixed places in memory."""
 
@@ -250,35 +201,17 @@ class Binding:
         Raises:
             InferenceFailed: onnxruntime failed, or the outputs have other shapes than bound.
         """
-        with _translated(self._file_name):
+        with translated_errors(self._file_name):
             self._session.run_with_iobinding(self._binding)
 
 
 @contextmanager
-def _translated(what: str) -> Generator[None]:
+def translated_errors(what: str) -> Generator[None]:
+    """Turn what onnxruntime raises into ``InferenceFailed``, whose message begins with ``what``."""
     try:
         yield
     except ONNXRUNTIME_ERRORS as error:
         raise InferenceFailed(f"{what}: {type(error).__name__}") from error
-
-
-def _page_locked_value(shape: list[int], provider: str) -> Any:
-    memory = _page_locked_memory(provider)
-    if memory is None:
-        return None
-    try:
-        return onnxruntime.OrtValue.ortvalue_from_shape_and_type(
-            shape, np.float32, memory_info=memory
-        )
-    except ONNXRUNTIME_ERRORS:  # the provider names such memory, but shares no allocator of it
-        return None
-
-
-def _page_locked_memory(provider: str) -> Any:
-    for device in onnxruntime.get_ep_devices():
-        if device.ep_name == _PROVIDERS[provider]:
-            return device.memory_info(onnxruntime.OrtDeviceMemoryType.HOST_ACCESSIBLE)
-    return None
 
 
 def onnxruntime_version() -> str:
@@ -289,7 +222,7 @@ def onnxruntime_version() -> str:
 def available_providers() -> list[str]:
     """Name the providers of this onnxruntime build, by the names the settings use."""
     built_in = onnxruntime.get_available_providers()
-    return [name for name, full_name in _PROVIDERS.items() if full_name in built_in]
+    return [name for name, full_name in PROVIDERS.items() if full_name in built_in]
 
 
 def choose_provider(order: Sequence[str]) -> str:
@@ -310,9 +243,9 @@ def choose_provider(order: Sequence[str]) -> str:
     expanded: list[str] = []
     for name in order:
         expanded.extend(["cuda", "cpu"] if name == "auto" else [name])
-    if unknown := [name for name in expanded if name not in _PROVIDERS]:
+    if unknown := [name for name in expanded if name not in PROVIDERS]:
         raise ProviderUnavailable(
-            f"unknown provider {unknown[0]!r}; there are {', '.join(_PROVIDERS)} and auto"
+            f"unknown provider {unknown[0]!r}; there are {', '.join(PROVIDERS)} and auto"
         )
     built_in = available_providers()
     for name in expanded:
@@ -344,7 +277,7 @@ def _open_session(graph: bytes, file_name: str, options: SessionOptions) -> Any:
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     settings.use_deterministic_compute = options.provider != "cpu"
-    provider = _PROVIDERS[options.provider]
+    provider = PROVIDERS[options.provider]
     try:
         session: Any = onnxruntime.InferenceSession(
             graph,
@@ -379,7 +312,7 @@ def _nodes_by_provider(session: Any) -> dict[str, int]:
     parts: Sequence[Any] = session.get_provider_graph_assignment_info()
     nodes = {
         name: sum(len(part.get_nodes()) for part in parts if part.ep_name == full_name)
-        for name, full_name in _PROVIDERS.items()
+        for name, full_name in PROVIDERS.items()
     }
     return {name: count for name, count in nodes.items() if count}
 

@@ -12,8 +12,9 @@ from service.bundle.storage import BundleLocation, read_bundle
 from service.errors import InferenceFailed, NonFiniteResult
 from service.inference.autoencoder import Autoencoder
 from service.inference.bound_graphs import BoundGraphs, padded_rows
+from service.inference.buffers import DeviceBuffer
 from service.inference.graphs import ROUND_TRIP, DirectGraph, Ticket, run_to_completion
-from service.inference.session import DeviceBuffer, Session, SessionOptions
+from service.inference.session import Session, SessionOptions
 from service.inference.verification import open_verified_sessions
 from tests.bundles import LABELLED, PLANE, SCORE, STAMP, TINY_MODELS, WAVE, TinyModel
 from tests.graphs import BAD_ROW, DROPPING, LOOKUP, LOOKUP_SIGNATURE, lookup, lookup_rows, signature
