@@ -2,7 +2,7 @@
 
 import signal
 import socket
-from asyncio import BaseTransport, Task, get_running_loop
+from asyncio import BaseTransport, Task, get_running_loop, sleep
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import cast
@@ -21,6 +21,7 @@ SERVING = b"s"
 LOADED = b"l"
 """What it tells once every bundle has been loaded or refused."""
 _MOST_AT_ONCE = 64
+_LINGER_SECONDS = 0.1
 
 
 def server_config(settings: Settings, service: Service, *, loads: bool = True) -> uvicorn.Config:
@@ -42,6 +43,7 @@ def server_config(settings: Settings, service: Service, *, loads: bool = True) -
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here asks who the client is
         timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
     )
 
@@ -96,10 +98,19 @@ class Worker(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more connections, finish requests and stop."""
+        """Take no more connections, finish requests and stop.
+
+        uvicorn closes connections whose request it has not read yet. They get a moment, so that
+        whoever was let in is answered.
+        """
+        for server in self.servers:
+            server.close()
         if self._channel is not None:
             get_running_loop().remove_reader(self._channel.fileno())
+            while self._take_connections():
+                pass
             self._channel.close()  # the supervisor sees it, and hands nothing more
+        await sleep(_LINGER_SECONDS)
         await super().shutdown(sockets)
 
     @contextmanager
@@ -124,12 +135,13 @@ class Worker(uvicorn.Server):
             except OSError:  # the supervisor has gone, which the channel says as well
                 self.should_exit = True
 
-    def _take_connections(self) -> None:
+    def _take_connections(self) -> bool:
+        """Take what has come through the channel; return whether there may be more."""
         channel = cast("socket.socket", self._channel)
         try:
             message, descriptors, _, _ = socket.recv_fds(channel, _MOST_AT_ONCE, _MOST_AT_ONCE)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             message, descriptors = b"", []
         if not message:  # the supervisor has gone
@@ -137,6 +149,7 @@ class Worker(uvicorn.Server):
             self.should_exit = True
         for descriptor in descriptors:
             self._connect(socket.socket(fileno=descriptor))
+        return bool(message)
 
     def _connect(self, connection: socket.socket) -> None:
         loop = get_running_loop()

@@ -23,7 +23,7 @@ from tests.end_to_end.servers import START_SECONDS, serving
 CALLS = ("encode", "decode", "reconstruct", "denoise", "anomaly-score", "sample")
 READ = (
     *("/models", "/models/{name}", "/models/{name}/report"),
-    *("/healthz", "/readyz", "/version", "/errors"),
+    *("/healthz", "/readyz", "/version", "/metrics", "/errors"),
 )
 OPERATIONS = [*(("post", f"/{call}") for call in CALLS), *(("get", path) for path in READ)]
 ROWS = {"inputs": STAMP.rows(2).tolist()}

@@ -1,5 +1,6 @@
 """The service as a process: how it starts, how it stops, and what it says when it cannot start."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from tests.api.moody_model import publish_moody, slow_rows
 from tests.bundles import PLANE
+from tests.end_to_end.connections import Answer, Connection, request
 from tests.end_to_end.servers import (
     ROOT,
     START_SECONDS,
@@ -27,10 +29,6 @@ STOPPED = {0, -signal.SIGTERM}
 SHUTDOWN_SECONDS = 3
 # Stopping takes a fraction of a second; this much is for machines with other things to do.
 STOP_SECONDS = SHUTDOWN_SECONDS + 10
-
-
-def encode(server: Server, rows: np.ndarray) -> httpx.Response:
-    return httpx.post(f"{server.url}/encode", json={"inputs": rows.tolist()}, timeout=START_SECONDS)
 
 
 def test_an_idle_service_stops_at_once(tiny_models_dir: Path, tmp_path: Path) -> None:
@@ -58,13 +56,16 @@ def test_a_service_that_still_loads_stops_too(
     assert seconds < STOP_SECONDS
 
 
-def stop_while_it_works(server: Server, seconds: float) -> httpx.Response:
+def stop_while_it_works(server: Server, seconds: float) -> Answer:
     """Ask for a slow answer, stop the service meanwhile, and return what came."""
-    with ThreadPoolExecutor(1) as client:
-        under_way = client.submit(encode, server, slow_rows(seconds))
+    body = json.dumps({"inputs": slow_rows(seconds).tolist()}).encode()
+    with Connection(server) as connection, ThreadPoolExecutor(1) as stopper:
+        connection.send(request(body))
         time.sleep(0.2)
-        assert server.stop()[0] in STOPPED
-        return under_way.result()
+        stopping = stopper.submit(server.stop)
+        answer = connection.receive()
+        assert stopping.result()[0] in STOPPED
+    return answer
 
 
 def test_a_request_under_way_is_answered_before_the_service_stops(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_a_request_under_way_is_answered_before_the_service_stops(tmp_path: Path
     with serving(tmp_path / "models", tmp_path / "log", *patience) as server:
         response = stop_while_it_works(server, 0.4)
 
-    assert response.status_code == 200
+    assert response.status == 200
     codes = response.json()["codes"]
     np.testing.assert_allclose(codes, PLANE.encode(slow_rows(0.4)), rtol=1e-4)
 
@@ -84,7 +85,7 @@ def test_a_request_that_takes_too_long_is_told_that_the_service_stops(tmp_path: 
     with serving(tmp_path / "models", tmp_path / "log", *impatience) as server:
         response = stop_while_it_works(server, 1.6)
 
-    assert response.status_code == 503
+    assert response.status == 503
     assert response.json()["type"] == "/errors#draining"
     assert response.headers["retry-after"] == "1"
     assert "Traceback" not in server.log.read_text()
