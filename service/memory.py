@@ -1,14 +1,24 @@
 """What is done with memory once everything has been loaded and before requests come."""
 
+import contextlib
+import ctypes
 import gc
 
 # A request leaves few cycles behind. With CPython's own thresholds (700, 10, 10) the collector
 # looks at young objects several times a request under load.
 _COLLECT_AFTER = (50_000, 20, 50)
 
+# Parameters of mallopt(3), and bytes. By default glibc gives memory back to the system as soon as
+# a large body has been answered, and has every page of it zeroed again for the next one: 350 page
+# faults for 64 JSON rows of 784 numbers, an eighth of the time they take.
+_TRIM_THRESHOLD, _MOST_KEPT_BYTES = -1, 16 * 1024 * 1024
+_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES = -3, 4 * 1024 * 1024
+
 
 def settle_memory() -> None:
     """Exempt everything that has been loaded from garbage collection, and collect rarely.
+
+    Memory that a request has used is kept for the next one, up to 16 MiB.
 
     Modules, schemas and models live as long as the process: walking through them again and again
     only makes requests wait, and in a forked process copies the pages they lie on.
@@ -16,3 +26,7 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
+    with contextlib.suppress(AttributeError):  # another C library than glibc
+        allocator = ctypes.CDLL(None)
+        allocator.mallopt(_TRIM_THRESHOLD, _MOST_KEPT_BYTES)
+        allocator.mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES)

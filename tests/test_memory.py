@@ -1,7 +1,10 @@
 """What has been loaded is no longer looked at by the garbage collector."""
 
+import platform
 import subprocess
 import sys
+
+import pytest
 
 PROGRAM = """
 import gc
@@ -25,3 +28,26 @@ def test_loaded_objects_are_exempt_and_new_garbage_is_still_collected() -> None:
     )
 
     assert (run.returncode, run.stderr) == (0, "")
+
+
+FAULTS = """
+import resource, sys
+from service.memory import settle_memory
+if sys.argv[1] == "settled":
+    settle_memory()
+for _ in range(4):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    buffers = [bytearray(500_000) for _ in range(8)]
+    del buffers
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is told")
+@pytest.mark.parametrize(("state", "reuses"), [("settled", True), ("fresh", False)])
+def test_a_settled_process_uses_the_pages_of_a_large_body_again(state: str, reuses: bool) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", FAULTS, state], capture_output=True, text=True, check=True
+    )
+
+    assert (int(run.stdout) < 100) is reuses
