@@ -260,6 +260,21 @@ def test_requests_of_every_kind_answered_together_do_not_touch_each_other(
             expect_refusal(response, plan)
 
 
+def test_a_large_answer_of_bare_numbers_arrives_whole(
+    runner: asyncio.Runner, http: httpx.AsyncClient, tiny_models_dir: Path
+) -> None:
+    """It is sent from the memory it was computed in, which must be there until it is read."""
+    plan = Plan("postcard", "reconstruct", 3000, 5, RAW, RAW, None, None, None)
+
+    responses = runner.run(ask_together(http, [plan] * MOST_TOGETHER))
+
+    values = expected(tiny_models_dir, plan)
+    for response in responses:
+        assert response is not None
+        assert int(response.headers["content-length"]) == values.nbytes > 2**19
+        expect_answer(response, plan, values)
+
+
 def test_nothing_of_it_was_an_error_of_the_service(server: Server) -> None:
     levels = {line["level"] for line in server.lines() if "level" in line}
     assert levels <= {"debug", "info", "warning"}
