@@ -130,17 +130,28 @@ def _write_block(values: FloatArray, layout: _Layout, places: list[NDArray[Any]]
 @cache
 def _digit_texts(digits: int) -> NDArray[Any]:
     """Return all numbers of so many digits, each as an integer with the bytes of its text."""
-    texts = "".join(f"{number:0{digits}}" for number in range(10**digits))
-    return np.frombuffer(texts.encode(), f"u{digits}")
+    return _characters(digits).view(f"u{digits}")[:, 0]
 
 
 @cache
 def _head_texts(width: int, signed: bool) -> NDArray[Any]:
     """Return what may stand before the point: from 0 upwards, then from -0 downwards."""
-    numbers = [str(number) for number in range(10 ** (width - signed))]
-    if signed:
-        numbers += [f"-{number}" for number in numbers]
-    return np.frombuffer("".join(number.rjust(width) for number in numbers).encode(), f"u{width}")
+    digits = _characters(width - signed)
+    leading = np.cumsum(digits != ord("0"), axis=1) == 0
+    leading[:, -1] = False
+    digits[leading] = ord(" ")
+    if not signed:
+        return digits.view(f"u{width}")[:, 0]
+    texts = np.full((2, len(digits), width), ord(" "), np.uint8)
+    texts[..., 1:] = digits
+    texts[1, np.arange(len(digits)), leading.sum(axis=1)] = ord("-")
+    return texts.reshape(-1, width).view(f"u{width}")[:, 0]
+
+
+def _characters(digits: int) -> NDArray[np.uint8]:
+    """Return the digits of all numbers of so many, one number a row."""
+    places = np.indices((10,) * digits, np.uint8).reshape(digits, -1)
+    return np.ascontiguousarray(places.T) + np.uint8(ord("0"))
 
 
 @lru_cache(maxsize=64)
