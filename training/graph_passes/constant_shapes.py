@@ -10,6 +10,7 @@ from training.graph_passes.editing import (
     constant,
     is_batch,
     new_constant,
+    only_consumer,
     producer,
     row_shape,
 )
@@ -38,6 +39,25 @@ def spread_constants_over_rows(graph: ir.Graph) -> None:
             if worth_it and fits and number.shape != row:
                 whole = np.broadcast_to(number, row)
                 node.replace_input_with(position, new_constant(graph, whole))
+
+
+def write_shapes_of_dense_inputs(graph: ir.Graph) -> None:
+    """Write down the shape that pixels or steps are given as rows of a dense layer.
+
+    TensorFlow computes it from the batch. The layer's weights say all of it but the rows.
+
+    Args:
+        graph: Changed in place; its shapes must have been inferred.
+    """
+    for node in list(graph):
+        if node.op_type != "Reshape" or constant(node.inputs[1]) is not None:
+            continue
+        product = only_consumer(node.outputs[0], "MatMul")
+        kernel = constant(product.inputs[1]) if product else None
+        source, result = row_shape(node.inputs[0]), node.outputs[0].shape
+        if source and result is not None and len(result) == 2 and kernel is not None:
+            # Two axes, and the product needs the second to be as long as the kernel.
+            node.replace_input_with(1, new_constant(graph, np.array([-1, kernel.shape[0]])))
 
 
 def write_filled_tensors_as_rows(graph: ir.Graph) -> None:

@@ -16,6 +16,7 @@ from training.graph_passes.constant_factors import fold_constant_factors
 from training.graph_passes.constant_shapes import (
     spread_constants_over_rows,
     write_filled_tensors_as_rows,
+    write_shapes_of_dense_inputs,
 )
 from training.graph_passes.dense_layers import join_products_and_biases
 from training.graph_passes.narrow_convolutions import transpose_narrow_convolutions
@@ -33,6 +34,8 @@ OPTIMIZATIONS: tuple[Rewrite, ...] = (
     leave_out_zero_states,
     take_last_state,
     write_filled_tensors_as_rows,
+    write_shapes_of_dense_inputs,
+    use_plain_nearest_resize,
     join_products_and_biases,
     fold_constant_factors,
     reshape_single_channels,

@@ -15,6 +15,7 @@ from tests.training.graph_passes.made_graphs import (
 from training.graph_passes.constant_shapes import (
     spread_constants_over_rows,
     write_filled_tensors_as_rows,
+    write_shapes_of_dense_inputs,
 )
 
 node = helper.make_node
@@ -96,3 +97,27 @@ def test_other_constants_keep_their_shape(model: onnx.ModelProto) -> None:
     after = rewritten_equal(model, spread_constants_over_rows)
 
     assert constant_shapes(after) == constant_shapes(model)
+
+
+def test_pixels_become_rows_of_a_dense_layer_without_arithmetic() -> None:
+    nodes = [
+        node("Shape", ["inputs"], ["shape"]),
+        node("Gather", ["shape", "pixel_axes"], ["pixels"]),
+        node("ReduceProd", ["pixels", "zero"], ["count"], keepdims=1),
+        node("Concat", ["count", "channels"], ["target"], axis=0),
+        node("Reshape", ["inputs", "target"], ["rows"]),
+        node("MatMul", ["rows", "kernel"], ["product"]),
+        node("Reshape", ["product", "picture"], ["outputs"]),
+    ]
+    constants = {
+        "pixel_axes": np.array([0, 1, 2]),
+        "zero": np.array([0]),
+        "channels": np.array([2]),
+        "kernel": normal(2, 3),
+        "picture": np.array([-1, 4, 5, 3]),
+    }
+    model = made_graph(nodes, (4, 5, 2), constants)
+
+    after = rewritten_equal(model, write_shapes_of_dense_inputs)
+
+    assert operators(after) == {"Reshape": 2, "MatMul": 1}

@@ -69,3 +69,26 @@ def test_resizing_that_picks_other_pixels_is_left_alone(scale: float, mode: str)
     assert operators(after) == {"Resize": 1}
     modes = {attribute.name: attribute.s for attribute in after.graph.node[0].attribute}
     assert modes["coordinate_transformation_mode"].decode() == mode
+
+
+def test_sizes_that_are_computed_from_the_batch_become_scales() -> None:
+    nodes = [
+        helper.make_node("Shape", ["inputs"], ["shape"], end=2),
+        helper.make_node("Concat", ["shape", "size"], ["sizes"], axis=0),
+        helper.make_node(
+            "Resize",
+            ["inputs", "", "", "sizes"],
+            ["outputs"],
+            mode="nearest",
+            coordinate_transformation_mode="tf_half_pixel_for_nn",
+            nearest_mode="floor",
+        ),
+    ]
+    model = made_graph(nodes, (2, 3, 4), {"size": np.array([6, 12])})
+
+    after = rewritten_equal(model, use_plain_nearest_resize)
+
+    assert operators(after) == {"Resize": 1}
+    rows = normal(1, 2, 3, 4)
+    (found,) = answers(after, rows)
+    np.testing.assert_array_equal(found, rows.repeat(2, axis=2).repeat(3, axis=3))
