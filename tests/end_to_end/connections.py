@@ -53,7 +53,10 @@ class Connection:
         while line := self._file.readline().decode().strip():
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
-        body = self._file.read(int(headers.get("content-length", 0)))
+        length = int(headers.get("content-length", 0))
+        body = self._file.read(length)
+        if len(body) < length:
+            raise ConnectionError("the server closed the connection within an answer")
         return Answer(int(status_line.split()[1]), headers, body)
 
     def is_closed_by_server(self) -> bool:
