@@ -128,7 +128,7 @@ def overlay(rows: FloatArray, labels: IntegerArray, random: np.random.Generator)
         members = random.permutation(np.flatnonzero(labels == label))
         partners[members] = np.roll(members, 1)
     shares = _draw(random, OVERLAY_SHARES, len(rows))
-    return shares * rows + (1 - shares) * rows[partners]
+    return np.asarray(shares * rows + (1 - shares) * rows[partners], np.float32)
 
 
 def _ink(images: FloatArray, threshold: FloatArray | float) -> FloatArray:
@@ -136,7 +136,7 @@ def _ink(images: FloatArray, threshold: FloatArray | float) -> FloatArray:
 
 
 def _draw(random: np.random.Generator, bounds: tuple[float, float], count: int) -> FloatArray:
-    return random.uniform(*bounds, (count, 1, 1, 1)).astype(np.float32)
+    return np.asarray(random.uniform(*bounds, (count, 1, 1, 1)), np.float32)
 
 
 def _cached(name: str, train: Callable[[], Any]) -> Any:
