@@ -141,9 +141,7 @@ class HotPath:
         started = time.perf_counter()
         content, answer_headers = write_answer(answer, request.model, request.work.options, wanted)
         write_seconds = time.perf_counter() - started
-        stages = Stages(
-            read_seconds, ticket.queue_seconds, ticket.inference_seconds, write_seconds
-        )
+        stages = Stages(read_seconds, ticket.queue_seconds, ticket.inference_seconds, write_seconds)
         answer_headers += [_server_timing(stages), *observation.answer_headers]
         await send_response(send, 200, answer_headers, content)
         observation.answered(request.rows, stages)
