@@ -23,7 +23,7 @@ BODY_LIMIT = 12_000_000
 ROW = [0.5, -1.0, 2.0, 0.25]
 TEN_MEGABYTES = 10_000_000
 MODELS = "labelled, people, plane, postcard, stamp, wave"
-OPTIONS = "model, version, ids, conditions"
+OPTIONS = "model, version, ids, conditions, decimals"
 
 
 @dataclass(frozen=True)
@@ -333,14 +333,16 @@ MEDIA_TYPES = (
         "a wrong media type",
         415,
         "bodies of this media type are not read;"
-        " send application/json, application/x-npy, image/png or image/jpeg",
+        " send application/json, application/x-npy, application/octet-stream, image/png or"
+        " image/jpeg",
         text("0.5,-1.0,2.0,0.25"),
         content_type="text/csv",
     ),
     Case(
         "a picture for a model of tables",
         415,
-        "/encode of model plane reads application/json, application/x-npy, not image/png",
+        "/encode of model plane reads application/json, application/x-npy, application/octet-stream,"
+        " not image/png",
         text(picture(4, 6)),
         query="model=plane",
         content_type=PNG,
@@ -362,7 +364,8 @@ MEDIA_TYPES = (
     Case(
         "an unacceptable Accept",
         406,
-        "this answer can be written as application/json, application/x-npy",
+        "this answer can be written as application/json, application/x-npy,"
+        " application/octet-stream",
         fields(inputs=[ROW]),
         headers={"accept": "text/html, image/*"},
     ),
