@@ -341,8 +341,8 @@ MEDIA_TYPES = (
     Case(
         "a picture for a model of tables",
         415,
-        "/encode of model plane reads application/json, application/x-npy, application/octet-stream,"
-        " not image/png",
+        "/encode of model plane reads application/json, application/x-npy,"
+        " application/octet-stream, not image/png",
         text(picture(4, 6)),
         query="model=plane",
         content_type=PNG,
