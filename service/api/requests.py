@@ -166,6 +166,17 @@ def _with_constraints(info: FieldInfo) -> Any:
 
 
 def _validate(options: type[CallOptions], fields: Mapping[str, Any]) -> CallOptions:
+    if not fields:
+        return _without_fields(options)
+    return _validate_fields(options, fields)
+
+
+@cache
+def _without_fields(options: type[CallOptions]) -> CallOptions:
+    return _validate_fields(options, {})
+
+
+def _validate_fields(options: type[CallOptions], fields: Mapping[str, Any]) -> CallOptions:
     if unknown := [name for name in fields if name not in options.model_fields]:
         detail = f"unknown field; besides rows there are {', '.join(options.model_fields)}"
         raise InvalidInput(
