@@ -46,11 +46,9 @@ class Connection:
 
     def receive(self) -> Answer:
         """Read one answer; raises ConnectionError when there is none."""
-        status_line = self._file.readline()
-        if not status_line:
-            raise ConnectionError("the server closed the connection")
+        status_line = self._line()
         headers: dict[str, str] = {}
-        while line := self._file.readline().decode().strip():
+        while line := self._line().strip():
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
         length = int(headers.get("content-length", 0))
@@ -58,6 +56,12 @@ class Connection:
         if len(body) < length:
             raise ConnectionError("the server closed the connection within an answer")
         return Answer(int(status_line.split()[1]), headers, body)
+
+    def _line(self) -> str:
+        line = self._file.readline()
+        if not line.endswith(b"\n"):
+            raise ConnectionError("the server closed the connection")
+        return line.decode()
 
     def is_closed_by_server(self) -> bool:
         """Wait until the server closes the connection, or answers something."""
