@@ -115,8 +115,7 @@ class HotPath:
         self._authenticator.authenticate(headers)
         media_type = self._limit(headers)
         ticket = Ticket(time.monotonic() + self._settings.request_timeout_seconds)
-        interruption = self._watch.begin(ticket.deadline)
-        try:
+        with self._watch.begin(ticket.deadline) as interruption:
             observation.body_asked_for = True
             body = await self._read(receive)
             interruption.watch_client(receive)
@@ -133,11 +132,6 @@ class HotPath:
             wanted = self._negotiate(call, request, headers)
             read_seconds = time.perf_counter() - observation.started
             answer = await call.run(request.work)
-        except asyncio.CancelledError:
-            interruption.raise_reason()
-            raise
-        finally:
-            interruption.close()
         started = time.perf_counter()
         content, answer_headers = write_answer(answer, request.model, request.work.options, wanted)
         write_seconds = time.perf_counter() - started

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from types import TracebackType
+from typing import Self
 
 from service.api.middleware import Receive
 from service.errors import DeadlineExceeded
@@ -15,25 +17,53 @@ class ClientGoneError(Exception):
 
 
 class Interruption:
-    """Cancels the task of one request when its client leaves or its deadline passes."""
+    """Cancels the task of one request when its client leaves or its deadline passes.
+
+    A context in which the request's work is done: what leaves it is the reason for the
+    cancellation, ``ClientGoneError`` or ``DeadlineExceeded``.
+    """
 
     __slots__ = ("_deadline", "_open", "_reason", "_receive", "_seen", "_task", "_watcher")
 
     def __init__(self, others: "set[Interruption]", deadline: float) -> None:
-        """Begin, in the task to watch.
+        """Prepare to watch.
 
         Args:
-            others: Those that are looked at; this one joins them until it is closed.
+            others: Those that are looked at; this one is among them while the context lasts.
             deadline: ``time.monotonic()`` at which the work is stopped.
         """
         self._deadline = deadline
         self._receive: Receive | None = None
         self._reason: Exception | None = None
-        self._task = asyncio.current_task()
+        self._task: asyncio.Task[object] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._seen = False
         self._open = others
-        others.add(self)
+
+    def __enter__(self) -> Self:
+        """Begin, in the task to watch."""
+        self._task = asyncio.current_task()
+        self._open.add(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop watching, and say why the task was cancelled, if it was this watch that did it.
+
+        Raises:
+            ClientGoneError: The client has left.
+            DeadlineExceeded: The deadline has passed.
+        """
+        self._open.discard(self)
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if isinstance(error, asyncio.CancelledError) and self._reason and self._task:
+            self._task.uncancel()
+            raise self._reason from None
 
     def watch_client(self, receive: Receive) -> None:
         """Watch for the client's leaving from the second look on.
@@ -55,23 +85,6 @@ class Interruption:
         else:
             self._watcher = asyncio.create_task(self._wait_for_disconnect(self._receive))
 
-    def raise_reason(self) -> None:
-        """Raise why the task was cancelled, if it was this watch that did it.
-
-        Raises:
-            ClientGoneError: The client has left.
-            DeadlineExceeded: The deadline has passed.
-        """
-        if self._reason is not None and self._task is not None:
-            self._task.uncancel()
-            raise self._reason from None
-
-    def close(self) -> None:
-        """Stop watching."""
-        self._open.discard(self)
-        if self._watcher is not None:
-            self._watcher.cancel()
-
     async def _wait_for_disconnect(self, receive: Receive) -> None:
         await receive()
         self._interrupt(ClientGoneError())
@@ -91,7 +104,7 @@ class Watch:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, deadline: float) -> Interruption:
-        """Begin to watch the current task.
+        """Return the context to work in.
 
         Args:
             deadline: ``time.monotonic()`` at which its work is stopped.

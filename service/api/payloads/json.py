@@ -112,8 +112,10 @@ class JsonBody:
 
     def _is_flat(self, rows: simdjson.Array, shape: Shape) -> bool:
         """Whether rows are lists of scalars; False where brackets elsewhere blur the count."""
+        if len(shape) != 1:
+            return False
         brackets = np.frombuffer(self._body, np.uint8) == _BRACKET
-        if len(shape) != 1 or np.count_nonzero(brackets) != 1 + len(rows):
+        if np.count_nonzero(brackets) != 1 + len(rows):
             return False
         return all(isinstance(row, simdjson.Array) and len(row) == shape[0] for row in rows)
 
