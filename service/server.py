@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from service.app import Service, create_service
+from service.forking import fork
 from service.inference.session import choose_provider
 from service.memory import settle_memory
 from service.settings import Settings
-from service.supervisor import INTERRUPTED, Predecessor, Supervisor, fork
+from service.supervisor import INTERRUPTED, Predecessor, Supervisor
 from service.worker import Worker, server_config
 
 _TASKS = Path("/proc/self/task")

@@ -19,6 +19,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from service.forking import HANDLED_SIGNALS, describe_exit, fork
 from service.metrics.families import WORKER_RESTARTS
 from service.metrics.recorder import ConnectionMeter, Recorder
 from service.metrics.segments import Segment
@@ -35,7 +36,6 @@ _HELD_SECONDS = 0.005
 _PATIENCE_SECONDS = 0.5
 _RETRY_SECONDS = 0.5
 _KILL_AFTER_SECONDS = 5.0  # on top of what requests get
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 Serve = Callable[[int, socket.socket], None]
 """What a worker does: its number, and its end of the channel."""
@@ -234,7 +234,7 @@ class Supervisor:
         lived_seconds = time.monotonic() - process.started
         short = lived_seconds < _SHORT_LIFE_SECONDS
         lives = self._short_lives[number] = self._short_lives[number] + 1 if short else 0
-        cause = _describe(exit_code)
+        cause = describe_exit(exit_code)
         facts = {"worker": number, "pid": process.pid, "lived_seconds": round(lived_seconds, 3)}
         _log.error("worker died", extra={**facts, "cause": cause})
         if lives >= _MOST_SHORT_LIVES:
@@ -321,7 +321,7 @@ class Supervisor:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.setblocking(False)
-        before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        before = {number: signal.signal(number, self._handle) for number in HANDLED_SIGNALS}
         wakeup_before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         self._selector.register(ours, selectors.EVENT_READ, lambda: _empty(ours))
         try:
@@ -360,59 +360,9 @@ class Supervisor:
             os.kill(process.pid, number)
 
 
-def fork(work: Callable[[], None]) -> int:
-    """Do something in a process forked from this one, which then ends.
-
-    Signals wait until the new process has forgotten what this one does about them.
-
-    Args:
-        work: What to do; an exception is logged and ends the process with status 1.
-
-    Returns:
-        The new process's id.
-
-    Raises:
-        OSError: There is no memory for it, or no more processes are allowed.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    pid = -1
-    try:
-        pid = os.fork()
-    finally:
-        if pid:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    if pid:
-        return pid
-    status = 1
-    try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        work()
-        status = 0
-    except SystemExit as error:
-        status = error.code if isinstance(error.code, int) else 1
-    except Exception:  # noqa: BLE001  # whatever it is, its supervisor reads of it in the log
-        _log.exception("worker failed")
-    finally:
-        logging.shutdown()
-        os._exit(status)
-
-
 def _empty(wakeups: socket.socket) -> None:
     try:
         while wakeups.recv(1024):
             pass
     except BlockingIOError:
         pass
-
-
-def _describe(exit_code: int) -> str:
-    if exit_code >= 0:
-        return f"exit status {exit_code}"
-    try:
-        return signal.Signals(-exit_code).name
-    except ValueError:
-        return f"signal {-exit_code}"

@@ -1,0 +1,66 @@
+"""A process forked from this one: what it must forget before it works, and how it ended."""
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+
+HANDLED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+"""What a supervisor acts on, and what it forks has to forget."""
+
+_log = logging.getLogger(__name__)
+
+
+def fork(work: Callable[[], None]) -> int:
+    """Do something in a process forked from this one, which then ends.
+
+    Signals wait until the new process has forgotten what this one does about them.
+
+    Args:
+        work: What to do; an exception is logged and ends the process with status 1.
+
+    Returns:
+        The new process's id.
+
+    Raises:
+        OSError: There is no memory for it, or no more processes are allowed.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
+    pid = -1
+    try:
+        pid = os.fork()
+    finally:
+        if pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if pid:
+        return pid
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        work()
+        status = 0
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 1
+    except Exception:  # noqa: BLE001  # whatever it is, its supervisor reads of it in the log
+        _log.exception("worker failed")
+    finally:
+        logging.shutdown()
+        os._exit(status)
+
+
+def describe_exit(exit_code: int) -> str:
+    """Say how a process ended.
+
+    Args:
+        exit_code: Its status; negative, the number of the signal that ended it.
+    """
+    if exit_code >= 0:
+        return f"exit status {exit_code}"
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:
+        return f"signal {-exit_code}"
