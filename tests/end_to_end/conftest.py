@@ -14,9 +14,13 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 @pytest.fixture(scope="module")
-def server(tiny_models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    request: pytest.FixtureRequest, tiny_models_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A service with the flags that the module names as ``SERVER_FLAGS``, if it does."""
     log = tmp_path_factory.mktemp("server") / "log"
-    with serving(tiny_models_dir, log) as server:
+    flags: tuple[str, ...] = getattr(request.module, "SERVER_FLAGS", ())
+    with serving(tiny_models_dir, log, *flags) as server:
         yield server
 
 

@@ -18,6 +18,8 @@ from service.settings import PREFIX
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0  # a guard against hanging, not a promise
+SMALL_BATCHES = ("--max-batch-rows", "32", "--no-access-log")
+"""Flags of a service that cuts large requests into several batches and joins small ones."""
 _ADDRESS = re.compile(r"running on http://([0-9.]+):(\d+)")
 
 

@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
 from io import BytesIO
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -12,20 +10,13 @@ import pytest
 
 from benchmarks.soak import NPY, Answer, Request, compare, make_once, make_requests, make_together
 from tests.bundles import LABELLED, TINY_MODELS, TinyModel
-from tests.end_to_end.servers import Server, serving
+from tests.end_to_end.servers import SMALL_BATCHES, Server
 
+SERVER_FLAGS = SMALL_BATCHES
 CLIENTS = 16
 # A longer soak: python -m benchmarks.soak, or this variable.
 SECONDS = float(os.environ.get("SOAK_SECONDS", "3"))
 MODELS = {model.name: model for model in TINY_MODELS}
-
-
-@pytest.fixture(scope="module")
-def server(tiny_models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A service that cuts large requests into several batches and joins small ones."""
-    log = tmp_path_factory.mktemp("server") / "log"
-    with serving(tiny_models_dir, log, "--max-batch-rows", "32", "--no-access-log") as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.bundles import LABELLED, PEOPLE, SCORE, TINY_MODELS
-from tests.end_to_end.servers import START_SECONDS, Server, serving
+from tests.end_to_end.servers import SMALL_BATCHES, START_SECONDS, Server
 
+SERVER_FLAGS = SMALL_BATCHES
 JSON = "application/json"
 NPY = "application/x-npy"
 RAW = "application/octet-stream"
@@ -84,14 +85,6 @@ def plans(draw: st.DrawFn) -> Plan:
         patience_seconds=draw(st.sampled_from((None, None, None, 0.0, 0.001, 0.005))),
         mistake=draw(st.sampled_from((None, None, None, *MISTAKES))),
     )
-
-
-@pytest.fixture(scope="module")
-def server(tiny_models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A service that cuts large requests into several batches and joins small ones."""
-    log = tmp_path_factory.mktemp("server") / "log"
-    with serving(tiny_models_dir, log, "--max-batch-rows", "32", "--no-access-log") as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
