@@ -8,7 +8,6 @@ machine it is the time on the clock.
 """
 
 import statistics
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -22,12 +21,12 @@ from benchmarks.catalog import (
     open_catalog,
     print_table,
 )
+from benchmarks.graph_timing import processor_seconds_per_run
 from service.bundle.manifest import DECODER, ENCODER
 from service.inference.session import FloatArray, Session, SessionOptions
 
 BATCH_ROWS = 256
 RUNS = 9
-MINIMUM_SECONDS = 0.2
 
 
 def main() -> None:
@@ -74,8 +73,8 @@ def rows_per_second(specimen: Specimen, graph: str, options: SessionOptions) -> 
     """
     session = Session(specimen.bundle.graph(graph), specimen.manifest.graphs[graph], options)
     inputs = example_inputs(specimen, graph)
-    session.run(*inputs)
-    return BATCH_ROWS / statistics.median(_seconds_per_run(session, inputs) for _ in range(RUNS))
+    seconds = [processor_seconds_per_run(session, inputs, 0.2) for _ in range(RUNS)]
+    return BATCH_ROWS / statistics.median(seconds)
 
 
 def example_inputs(specimen: Specimen, graph: str) -> tuple[FloatArray, ...]:
@@ -88,14 +87,6 @@ def example_inputs(specimen: Specimen, graph: str) -> tuple[FloatArray, ...]:
         else:
             inputs.append(noise.random((BATCH_ROWS, *tensor.shape), dtype=np.float32))
     return tuple(inputs)
-
-
-def _seconds_per_run(session: Session, inputs: tuple[FloatArray, ...]) -> float:
-    started, runs = time.process_time(), 0
-    while time.process_time() - started < MINIMUM_SECONDS:
-        session.run(*inputs)
-        runs += 1
-    return (time.process_time() - started) / runs
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ the machine hardly matter; the ratio is the median over rounds.
 
 import argparse
 import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.catalog import markdown_table, print_table
+from benchmarks.graph_timing import processor_seconds_per_run
 from service.bundle.manifest import DECODER, ENCODER
 from service.inference.session import FloatArray, Session, SessionOptions
 from training.architectures.autoencoder import Autoencoder
@@ -29,7 +29,6 @@ from training.tensors import to_numpy
 
 RECIPES = ("fashion-denoiser", "mnist-conv-spatial", "mnist-stacked", "ecg5000")
 BATCHES = (64, 1)
-MINIMUM_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,8 @@ def measure(pairs: Sequence[Pair], rows: int) -> tuple[float, float]:
     """Return processor seconds of one run of all graphs on so many rows: tf2onnx's, then ours."""
     plain, ours = (
         sum(
-            _seconds_per_run(session, [array[:rows] for array in inputs]) for session, inputs in way
+            processor_seconds_per_run(session, [array[:rows] for array in inputs])
+            for session, inputs in way
         )
         for way in (
             [(pair.plain, pair.inputs) for pair in pairs],
@@ -135,15 +135,6 @@ def measure(pairs: Sequence[Pair], rows: int) -> tuple[float, float]:
         )
     )
     return plain, ours
-
-
-def _seconds_per_run(session: Session, inputs: Sequence[FloatArray]) -> float:
-    session.run(*inputs)
-    started, runs = time.process_time(), 0
-    while time.process_time() - started < MINIMUM_SECONDS:
-        session.run(*inputs)
-        runs += 1
-    return (time.process_time() - started) / runs
 
 
 if __name__ == "__main__":
