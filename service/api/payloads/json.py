@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from service.api.payloads.decimals import write_decimals
 from service.api.payloads.rows import RowFormat, Shape, json_type, rows_from_lists
+from service.api.payloads.scientific import write_scientific
 from service.errors import InvalidInput, MalformedBody
 from service.inference.session import FloatArray
 
@@ -36,6 +37,7 @@ _MOST_NESTED = 500
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _NESTED_TOO_DEEPLY = "the body is nested too deeply"
 _BRACKET, _QUOTE = b'["'
+_LEAST_BY_TABLE = 4096  # values: for fewer a few dozen calls of NumPy take longer than orjson
 _MOST_BYTES_A_VALUE = 64  # brackets, spaces and digits of a value, in the most generous layout
 
 
@@ -264,8 +266,8 @@ def write_json(answer: Mapping[str, Any], decimals: int | None = None) -> bytes:
     Args:
         answer: Its fields.
         decimals: What the numbers of float32 arrays are rounded to. Without it, and in an array
-            with a number that ``write_decimals`` has no room for, each is the shortest text that
-            gives the same float32 back.
+            with a number that ``write_decimals`` has no room for, each is a text that gives the
+            same float32 back: the shortest, or in large arrays whatever is quicker to write.
     """
     if decimals is None and not any(map(_is_written_apart, answer.values())):
         return _text(answer)
@@ -282,11 +284,15 @@ def _is_written_apart(value: object) -> bool:
     if not isinstance(value, np.ndarray):
         return False
     array = cast("NDArray[Any]", value)
-    return not array.flags.c_contiguous or (array.ndim > 1 and array.shape[-1] == 1)
+    return not array.flags.c_contiguous or _is_large(array) or _holds_lists_of_one(array)
 
 
-def _text(value: object) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+def _is_large(array: NDArray[Any]) -> bool:
+    return array.dtype == np.float32 and array.size >= _LEAST_BY_TABLE
+
+
+def _holds_lists_of_one(array: NDArray[Any]) -> bool:
+    return array.ndim > 1 and array.shape[-1] == 1
 
 
 def _array_text(array: NDArray[Any], decimals: int | None) -> bytes | memoryview:
@@ -294,9 +300,17 @@ def _array_text(array: NDArray[Any], decimals: int | None) -> bytes | memoryview
         rounded = write_decimals(array, decimals)
         if rounded is not None:
             return rounded.data
-    if array.ndim > 1 and array.shape[-1] == 1:
+    if _is_large(array):
+        exact = write_scientific(array)
+        if exact is not None:
+            return exact.data
+    if _holds_lists_of_one(array):
         # Lists of one number each take longer to write than the numbers. Every comma without
         # them becomes one with them: between numbers, and between the lists of any axis.
         numbers = _text(np.ascontiguousarray(array[..., 0]))
         return b"[%b]" % numbers.replace(b",", b"],[")
     return _text(np.ascontiguousarray(array))
+
+
+def _text(value: object) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
