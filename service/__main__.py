@@ -2,7 +2,6 @@
 
 import asyncio
 import csv
-import gc
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 
 from service.errors import BundleError, LatentServeError
 from service.inference.processors import keep_libraries_single_threaded
+from service.memory import exempt_from_collection
 
 cli = typer.Typer(
     help="Serve autoencoders over HTTP.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -35,11 +35,9 @@ _DEFAULT_MODELS_DIR = Path("models")
 def serve(context: typer.Context) -> None:
     """Serve the bundles of a folder; ``latentserve serve --help`` lists every setting."""
     keep_libraries_single_threaded()
-    gc.disable()  # nothing that is imported is garbage; looking for it takes a tenth of the time
-    from service.server import run_server  # noqa: PLC0415  # other commands start without it
-    from service.settings import read_settings  # noqa: PLC0415
-
-    gc.enable()
+    with exempt_from_collection():
+        from service.server import run_server  # noqa: PLC0415  # other commands start without it
+        from service.settings import read_settings  # noqa: PLC0415
     run_server(read_settings(context.args))
 
 

@@ -1,8 +1,9 @@
-"""What is done with memory once everything has been loaded and before requests come."""
+"""What is done with memory before requests come; what lives for ever is no garbage."""
 
 import contextlib
 import ctypes
 import gc
+from collections.abc import Generator
 
 # A request leaves few cycles behind. With CPython's own thresholds (700, 10, 10) the collector
 # looks at young objects several times a request under load.
@@ -13,6 +14,21 @@ _COLLECT_AFTER = (50_000, 20, 50)
 # faults for 64 JSON rows of 784 numbers, an eighth of the time they take.
 _TRIM_THRESHOLD, _MOST_KEPT_BYTES = -1, 16 * 1024 * 1024
 _MMAP_THRESHOLD, _LARGEST_KEPT_BYTES = -3, 4 * 1024 * 1024
+
+
+@contextlib.contextmanager
+def exempt_from_collection() -> Generator[None]:
+    """Keep the garbage collector away from what is made in a block, then and ever after.
+
+    For imports: of 90,000 objects that the service's make, 700 are garbage. Looking for them takes
+    a quarter of the time until the service is ready.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def settle_memory() -> None:

@@ -1,5 +1,6 @@
 """The service as processes: one that answers by itself, or a supervisor and its workers."""
 
+import select
 import signal
 import socket
 import sys
@@ -17,6 +18,8 @@ from service.worker import Worker, server_config
 
 _TASKS = Path("/proc/self/task")
 _BACKLOG = 2048
+# Who connects meanwhile waits, and finds the models ready.
+_QUICK_LOAD_SECONDS = 0.25
 
 
 def run_server(settings: Settings) -> None:
@@ -62,12 +65,19 @@ def _run_workers(settings: Settings) -> int:
 
 
 def _answer_meanwhile(settings: Settings, service: Service, listener: socket.socket) -> Predecessor:
-    """Start a process that answers, though no model is ready, until the workers do."""
+    """Start a process that answers, though no model is ready, until the workers do.
+
+    Most starts are over before it begins: it takes processor time that loading needs, and leaves
+    slowly.
+    """
     segment = service.memory.segments[-1]
     ours, theirs = socket.socketpair()
 
     def serve() -> None:
         ours.close()
+        supervisor_gone, _, _ = select.select([theirs], [], [], _QUICK_LOAD_SECONDS)
+        if supervisor_gone:
+            return
         service.recorder.move_to(segment)
         config = server_config(settings, service, loads=False)
         Worker(config, service, channel=theirs).run([listener])

@@ -1,4 +1,4 @@
-"""What has been loaded is no longer looked at by the garbage collector."""
+"""What has been imported or loaded is no longer looked at by the garbage collector."""
 
 import platform
 import subprocess
@@ -6,7 +6,18 @@ import sys
 
 import pytest
 
-PROGRAM = """
+IMPORTING = """
+import gc
+from service.memory import exempt_from_collection
+collections = []
+gc.callbacks.append(lambda phase, info: collections.append(phase))
+with exempt_from_collection():
+    kept = [[] for _ in range(100_000)]
+assert not collections, collections
+assert gc.get_freeze_count() > 100_000, gc.get_freeze_count()
+assert gc.isenabled()
+"""
+SETTLING = """
 import gc
 from service.memory import settle_memory
 loaded = len(gc.get_objects())
@@ -22,9 +33,10 @@ assert len(gc.get_objects()) < 150_000, len(gc.get_objects())
 """
 
 
-def test_loaded_objects_are_exempt_and_new_garbage_is_still_collected() -> None:
+@pytest.mark.parametrize("program", [IMPORTING, SETTLING], ids=["imported", "loaded"])
+def test_what_lives_on_is_exempt_and_new_garbage_is_still_collected(program: str) -> None:
     run = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
 
     assert (run.returncode, run.stderr) == (0, "")

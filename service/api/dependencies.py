@@ -8,11 +8,12 @@ from service.inference.registry import Registry
 from service.metrics.segments import SharedMemory
 
 
-def _registry(request: Request) -> Registry:
+# Coroutines, though they wait for nothing: FastAPI sends plain functions to a thread.
+async def _registry(request: Request) -> Registry:
     return request.app.state.registry
 
 
-def _memory(request: Request) -> SharedMemory:
+async def _memory(request: Request) -> SharedMemory:
     return request.app.state.memory
 
 

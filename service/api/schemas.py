@@ -1,7 +1,8 @@
 """Strict models of requests and answers; the OpenAPI entries of the six calls come from here.
 
 Number lists are never validated here: ``payloads`` turns them into arrays. What is checked is
-everything beside them.
+everything beside them. What is only described, never validated, is built when somebody asks for the
+description: ``defer_build``.
 """
 
 from typing import Annotated, Any, Self, cast
@@ -102,29 +103,29 @@ class SampleOptions(RowOptions):
     prior: str | None = Field(None, description="Name of the prior; else the model's default.")
 
 
-class InputsRequest(RowOptions):
+class InputsRequest(RowOptions, defer_build=True):
     """Rows in the client's own units."""
 
     inputs: Rows
 
 
-class CodesRequest(RowOptions):
+class CodesRequest(RowOptions, defer_build=True):
     """Codes, as ``/encode`` answers them."""
 
     codes: Rows
 
 
-class AnomalyScoreRequest(AnomalyScoreOptions):
+class AnomalyScoreRequest(AnomalyScoreOptions, defer_build=True):
     """Rows to be scored."""
 
     inputs: Rows
 
 
-class SampleRequest(SampleOptions):
+class SampleRequest(SampleOptions, defer_build=True):
     """A request for new rows."""
 
 
-class _Answer(BaseModel):
+class _Answer(BaseModel, defer_build=True):
     model_config = ConfigDict(extra="forbid")
 
     model: str
@@ -178,14 +179,14 @@ class SampleAnswer(_Answer):
     seed: int
 
 
-class FaultDocument(BaseModel):
+class FaultDocument(BaseModel, defer_build=True):
     """One place of a request that is wrong."""
 
     pointer: str
     detail: str
 
 
-class ProblemDocument(BaseModel):
+class ProblemDocument(BaseModel, defer_build=True):
     """An error, as RFC 9457 describes it."""
 
     type: str

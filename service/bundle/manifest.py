@@ -38,7 +38,10 @@ _Tensors = list[tuple[str, tuple[int, ...]]]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+    # Served parts are validated within their manifest: they need no validators of their own.
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True
+    )
 
 
 class ColumnSpec(_Part):

@@ -10,7 +10,6 @@ from service.api.dependencies import MemoryDependency, RegistryDependency
 from service.bundle.manifest import SCHEMA_VERSION
 from service.inference.registry import Registry
 from service.inference.session import onnxruntime_version
-from service.metrics.exposition import render
 from service.metrics.families import BUILD_INFO, MODEL_INFO
 
 router = APIRouter(tags=["health"])
@@ -25,6 +24,9 @@ def show_metrics(
     accept: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Show what all workers together have counted, in the text format of Prometheus."""
+    # prometheus-client takes a fiftieth of the time until the service is ready.
+    from service.metrics.exposition import render  # noqa: PLC0415
+
     infos = ((MODEL_INFO, _models(registry)), (BUILD_INFO, [_build()]))
     document, media_type = render(memory.segments, infos, accept)
     return Response(document, headers={"content-type": media_type})
