@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from service import __version__
 from service.api import openapi
+from service.api.asgi import CallsOverAsgi
 from service.api.authentication import AdmitEveryone
 from service.api.hot_path import HotPath
 from service.api.middleware import Application, ObservationMiddleware
@@ -44,12 +45,14 @@ class Service:
 
     Attributes:
         app: The ASGI application.
+        hot_path: Answers the six calls, for the application and for connections.
         registry: The models that it serves.
         recorder: What it counts with.
         memory: Where the numbers of all processes are.
     """
 
     app: Application
+    hot_path: HotPath
     registry: Registry
     recorder: Recorder
     memory: SharedMemory
@@ -97,8 +100,8 @@ def create_service(settings: Settings, segments: int = 1) -> Service:
         routes.include_router(module.router)
     _answer_errors_with_problems(routes)
     observed = ObservationMiddleware(routes, recorder, access_log=settings.access_log)
-    app = HotPath(observed, registry, settings, AdmitEveryone(), recorder)
-    return Service(app, registry, recorder, memory)
+    hot_path = HotPath(registry, settings, AdmitEveryone(), recorder)
+    return Service(CallsOverAsgi(observed, hot_path), hot_path, registry, recorder, memory)
 
 
 def create_registry(settings: Settings, recorder: Recorder) -> Registry:

@@ -2,18 +2,19 @@
 
 import signal
 import socket
-from asyncio import BaseTransport, Task, get_running_loop, sleep
+from asyncio import Task, get_running_loop, sleep
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from service.api.connection import Connection, Watch
 from service.app import Service
 from service.memory import settle_memory
 from service.metrics.families import WORKERS
-from service.metrics.recorder import ConnectionMeter
 from service.settings import Settings
 
 SERVING = b"s"
@@ -71,7 +72,9 @@ class Worker(uvicorn.Server):
             channel: One end of a stream to the supervisor.
         """
         super().__init__(config)
-        config.http = _counted(service.recorder.connections(number))
+        meter = service.recorder.connections(number)
+        connection = partial(Connection, service.hot_path, Watch(), meter)
+        config.http = cast("type[HttpToolsProtocol]", connection)
         service.recorder.add(WORKERS)
         self._registry = service.registry
         # What came loaded out of the supervisor has been settled there.
@@ -168,18 +171,3 @@ class Worker(uvicorn.Server):
         return cast("type[HttpToolsProtocol]", self.config.http_protocol_class)(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
-
-
-def _counted(meter: ConnectionMeter) -> type[HttpToolsProtocol]:
-    class CountedConnection(HttpToolsProtocol):
-        """An HTTP connection that is counted while it is open."""
-
-        def connection_made(self, transport: BaseTransport) -> None:
-            meter.opened()
-            super().connection_made(transport)  # pyright: ignore[reportArgumentType]  # uvicorn names a subclass
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            meter.closed()
-            super().connection_lost(exc)
-
-    return CountedConnection

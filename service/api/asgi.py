@@ -1,0 +1,109 @@
+"""The way in that every ASGI server and framework knows."""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from service.api.calls import CALLS, Call
+from service.api.hot_path import ClientGoneError, HotPath, Reply, out_of_time
+from service.api.middleware import Application, Receive, Scope, Send, send_response
+from service.api.observation import Observation
+from service.inference.graphs import Ticket
+from service.log_config import request_id
+
+
+class CallsOverAsgi:
+    """Answers the six calls and leaves every other path to the application behind it.
+
+    It stands in front of the framework's router and middleware, which cost more than the models.
+    """
+
+    def __init__(self, app: Application, hot_path: HotPath) -> None:
+        """Stand in front of an application.
+
+        Args:
+            app: Answers every other path.
+            hot_path: Answers the calls.
+        """
+        self._app = app
+        self._hot_path = hot_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        call = CALLS.get(scope["path"]) if scope["type"] == "http" else None
+        if call is None:
+            await self._app(scope, receive, send)
+            return
+        observation = self._hot_path.observe(call, scope["method"], scope["headers"])
+        request_id.set(observation.request_id)
+        if scope["method"] != "POST":
+            reply = self._hot_path.refuse_method(call, observation)
+        else:
+            reply = await self._reply(call, scope, receive, observation)
+        if reply.headers:  # else the client has gone
+            await send_response(send, *reply)
+
+    async def _reply(
+        self, call: Call[Any], scope: Scope, receive: Receive, observation: Observation
+    ) -> Reply:
+        try:
+            ticket = self._hot_path.ticket()
+            media_type = self._hot_path.admit(observation)
+            observation.body_asked_for = True
+            body = await self._read_in_time(receive, ticket)
+            query = scope["query_string"]
+            work = self._hot_path.work(call, media_type, query, body, ticket, observation)
+            return await _while_it_is_wanted(work, receive, ticket)
+        except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # whatever it is, it is answered
+            return self._hot_path.refuse(observation, error)
+
+    async def _read_in_time(self, receive: Receive, ticket: Ticket) -> bytes:
+        try:
+            async with asyncio.timeout(ticket.deadline - time.monotonic()):
+                return await self._read(receive)
+        except TimeoutError:
+            raise out_of_time(body_has_come=False) from None
+
+    async def _read(self, receive: Receive) -> bytes:
+        """Read the body, however it is cut into pieces, up to the limit."""
+        pieces: list[bytes] = []
+        length = 0
+        message = await receive()
+        while message["type"] == "http.request":
+            piece: bytes = message.get("body", b"")
+            pieces.append(piece)
+            length += len(piece)
+            self._hot_path.limit(length)
+            if not message.get("more_body", False):
+                return b"".join(pieces)
+            message = await receive()
+        raise ClientGoneError
+
+
+async def _while_it_is_wanted(
+    work: Coroutine[Any, Any, Reply], receive: Receive, ticket: Ticket
+) -> Reply:
+    """Work until the answer is there, the client has left or its time is up.
+
+    Args:
+        work: What gives the answer.
+        receive: The channel, whose body has been read: all that it still says is disconnect.
+        ticket: The request's ticket.
+
+    Raises:
+        ClientGoneError: The client has left.
+        DeadlineExceeded: The deadline has passed.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(receive())
+    try:
+        seconds = ticket.deadline - time.monotonic()
+        first = asyncio.FIRST_COMPLETED
+        done, _ = await asyncio.wait((working, leaving), timeout=seconds, return_when=first)
+        if working in done:
+            return working.result()
+        raise ClientGoneError if leaving in done else out_of_time(body_has_come=True)
+    finally:
+        working.cancel()
+        leaving.cancel()
