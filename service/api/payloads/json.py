@@ -38,6 +38,7 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _NESTED_TOO_DEEPLY = "the body is nested too deeply"
 _BRACKET, _QUOTE = b'["'
 _LEAST_BY_TABLE = 4096  # values: for fewer a few dozen calls of NumPy take longer than orjson
+_LONG_LIST_BYTES = 1024  # a list from bracket to bracket: a search then skips more than it costs
 _MOST_BYTES_A_VALUE = 64  # brackets, spaces and digits of a value, in the most generous layout
 
 
@@ -116,10 +117,9 @@ class JsonBody:
         """Whether rows are lists of scalars; False where brackets elsewhere blur the count."""
         if len(shape) != 1:
             return False
-        brackets = np.frombuffer(self._body, np.uint8) == _BRACKET
-        if np.count_nonzero(brackets) != 1 + len(rows):
+        if not all(isinstance(row, simdjson.Array) and len(row) == shape[0] for row in rows):
             return False
-        return all(isinstance(row, simdjson.Array) and len(row) == shape[0] for row in rows)
+        return not _opens_more_lists(self._body, 1 + len(rows))
 
     def _is_regular(self, rows: int, shape: Shape) -> bool:
         expected = [
@@ -140,6 +140,17 @@ class JsonBody:
         return [(name, self.fields.get(name)) for name in self._names]
 
 
+def _opens_more_lists(body: bytes, lists: int) -> bool:
+    """Whether a body has more opening brackets than it is known to have at least."""
+    if len(body) < _LONG_LIST_BYTES * lists:
+        brackets = np.frombuffer(body, np.uint8) == _BRACKET
+        return int(np.count_nonzero(brackets)) > lists
+    place = -1
+    for _ in range(lists):
+        place = body.index(b"[", place + 1)
+    return body.find(b"[", place + 1) >= 0
+
+
 def _parse_object(body: bytes) -> Mapping[str, Any]:
     if not body:
         raise MalformedBody("the body is empty; a JSON object is expected")
@@ -151,7 +162,7 @@ def _parse_object(body: bytes) -> Mapping[str, Any]:
         if not _OVERSIZED_NUMBER.match(str(error)):
             raise MalformedBody(_why_malformed(body, str(error))) from error
         document = _parse_oversized_numbers(body)
-    if not isinstance(document, simdjson.Object | dict):
+    if not isinstance(document, (simdjson.Object, dict)):
         kind = "a list" if isinstance(document, simdjson.Array) else json_type(document)
         raise MalformedBody(f"the body is {kind}; a JSON object is expected")
     return cast("Mapping[str, Any]", document)

@@ -15,6 +15,7 @@ from service.inference.session import FloatArray
 
 MOST_FAULTS = 10
 _LONGEST_POINTER = 80
+_BITS_OF_ONE = np.float32(1).view(np.uint32)
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 JSON_TYPES: dict[type[Any], str] = {
     dict: "an object",
@@ -118,18 +119,19 @@ class RowFormat:
             InvalidInput: A value is not finite as float32, or out of range.
         """
         if values.dtype != np.float32:
-            with np.errstate(over="ignore", invalid="ignore"):
-                values = values.astype(np.float32)
-        # Bytes of a request may start anywhere; a graph reads whole, aligned floats.
-        rows = np.require(values, np.float32, ("C", "A")).reshape(-1, *self.shape)
+            values = _to_float32(values)
+        if not (values.flags.c_contiguous and values.flags.aligned):
+            # Bytes of a request may start anywhere; a graph reads whole, aligned floats.
+            values = np.require(values, np.float32, ("C", "A"))
+        rows = values.reshape(-1, *self.shape)
         if self.typed_columns:
             self._check_columns(rows)
-        elif self.is_image and rows.min() >= 0 and rows.max() <= 1:
-            pass  # finite as well: a comparison with NaN is false
-        elif not np.isfinite(rows).all():
+        elif self.is_image and rows.view(np.uint32).max() <= _BITS_OF_ONE:
+            pass  # what is negative, greater or not finite has larger bits
+        else:
             self._refuse_rows(~np.isfinite(rows), "has a value that is not finite as float32")
-        elif self.is_image:
-            self._refuse_rows((rows < 0) | (rows > 1), "has a value outside [0, 1]")
+            if self.is_image:
+                self._refuse_rows((rows < 0) | (rows > 1), "has a value outside [0, 1]")
         return rows
 
     def _check_columns(self, rows: FloatArray) -> None:
@@ -143,15 +145,21 @@ class RowFormat:
                 known = (values == np.floor(values)) & (values >= 0) & (values < codes)
                 wrong |= ~(known | missing)
                 problem = f"has no valid {column.type} code in column {column.name}"
-            if wrong.any():
-                self._refuse_rows(wrong, problem)
+            self._refuse_rows(wrong, problem)
 
     def _refuse_rows(self, wrong: NDArray[np.bool_], problem: str) -> None:
+        if not np.count_nonzero(wrong):
+            return
         rows = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1))
         raise refusal(
             [Fault(f"/{self.field}/{row}", f"row {row} {problem}") for row in rows[:MOST_FAULTS]],
             len(rows),
         )
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _to_float32(values: NDArray[Any]) -> FloatArray:
+    return values.astype(np.float32)
 
 
 def refusal(faults: Sequence[Fault], count: int | None = None) -> InvalidInput:

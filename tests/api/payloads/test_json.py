@@ -29,6 +29,8 @@ from tests.api.payloads.formats import (
 OPTIONS = ("model", "ids", "conditions")
 NOT_FINITE = "NaN and Infinity are not JSON; every value must be a finite number"
 
+# The two ways to find a list too many, whatever a list's size.
+long_list_bytes = st.sampled_from([0, 10**9])
 whitespace = st.text(" \t\r\n", max_size=3)
 # Everything that means something outside of a string and nothing inside.
 tricky_texts = st.text(st.sampled_from('[]{},:"\\/ \n\t1e.-é€😀'), max_size=12)
@@ -90,6 +92,7 @@ def test_neither_whitespace_nor_what_other_fields_say_disturbs_the_fast_way(
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_payload, "rows_from_lists", _never)
+        patch.setattr(json_payload, "_LONG_LIST_BYTES", data.draw(long_list_bytes))
         np.testing.assert_array_equal(read(text, row_format), rows)
 
 
@@ -158,12 +161,14 @@ def test_a_ragged_row_is_found_by_its_pointer(data: st.DataObject) -> None:
     else:
         damaged[place] = "a text"
 
-    with pytest.raises(InvalidInput) as refused:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(InvalidInput) as refused:
+        patch.setattr(json_payload, "_LONG_LIST_BYTES", data.draw(long_list_bytes))
         read({row_format.field: values}, row_format)
 
     assert refused.value.faults[0].pointer == f"/{row_format.field}/{number}"
 
 
+@pytest.mark.parametrize("long_list_bytes", [0, 10**9], ids=["searched", "compared"])
 @pytest.mark.parametrize(
     "others",
     [
@@ -176,7 +181,11 @@ def test_a_ragged_row_is_found_by_its_pointer(data: st.DataObject) -> None:
     ],
 )
 @pytest.mark.parametrize("position", ["before", "after"])
-def test_brackets_elsewhere_neither_hide_nor_make_a_ragged_row(others: str, position: str) -> None:
+def test_brackets_elsewhere_neither_hide_nor_make_a_ragged_row(
+    others: str, position: str, long_list_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_payload, "_LONG_LIST_BYTES", long_list_bytes)
+
     def body(rows: str) -> str:
         fields = f'{others}"inputs": {rows}'
         return f'{{"inputs": {rows}, {others[:-2]}}}' if position == "after" else f"{{{fields}}}"

@@ -261,3 +261,30 @@ def test_pointers_are_escaped_and_kept_short() -> None:
 )
 def test_a_row_is_described_in_words(row_format: RowFormat, words: str) -> None:
     assert row_format.expected() == words
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 1.0, 1e-45])
+def test_an_image_holds_everything_from_zero_to_one(value: float) -> None:
+    rows = np.full((2, 6), value, np.float32)
+
+    np.testing.assert_array_equal(GREY.cast(rows), rows.reshape(2, 3, 2, 1))
+
+
+@pytest.mark.parametrize(
+    ("value", "detail"),
+    [
+        (np.nextafter(np.float32(1), np.float32(2)), "row 1 has a value outside [0, 1]"),
+        (-1e-45, "row 1 has a value outside [0, 1]"),
+        (np.inf, "row 1 has a value that is not finite as float32"),
+        (-np.inf, "row 1 has a value that is not finite as float32"),
+        (np.nan, "row 1 has a value that is not finite as float32"),
+        (-np.nan, "row 1 has a value that is not finite as float32"),
+    ],
+)
+def test_an_image_holds_nothing_else(value: float, detail: str) -> None:
+    rows = np.zeros((2, 6), np.float32)
+    rows[1, 5] = value
+
+    with pytest.raises(InvalidInput) as refused:
+        GREY.cast(rows)
+    assert str(refused.value) == detail
