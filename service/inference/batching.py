@@ -10,11 +10,8 @@ import asyncio
 import time
 from collections import deque
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
-
-import numpy as np
 
 from service.errors import (
     DeadlineExceeded,
@@ -23,10 +20,9 @@ from service.errors import (
     LatentServeError,
     QueueFull,
 )
-from service.inference.graphs import Onward, Ticket, all_finite
+from service.inference.batches import Arrays, Batch, Job, Piece, Result
+from service.inference.graphs import Graph, Onward, Ticket, all_finite
 from service.inference.session import FloatArray, Runnable
-
-Arrays = tuple[FloatArray, ...]
 
 
 class Meter(Protocol):
@@ -49,89 +45,6 @@ class _Unmetered:
         pass
 
 
-@dataclass(slots=True, eq=False)
-class _Job:
-    """Rows of one request: those before ``taken`` have been put in batches."""
-
-    inputs: Arrays
-    ticket: Ticket
-    exclusive: bool
-    onward: Onward | None
-    answer: "asyncio.Future[Arrays]"
-    waiting_since: float
-    rows: int = field(init=False)
-    taken: int = 0
-    finished_rows: int = 0
-    parts: dict[int, Arrays] = field(default_factory=dict[int, Arrays])
-
-    def __post_init__(self) -> None:
-        self.rows = len(self.inputs[0])
-
-    def take(self, rows: int, now: float) -> "_Piece":
-        """Cut off the next rows, as many as there are up to ``rows``."""
-        if self.taken == 0:
-            self.ticket.queue_seconds += now - self.waiting_since
-        piece = _Piece(self, self.taken, min(self.rows, self.taken + rows))
-        self.taken = piece.last
-        return piece
-
-    def add(self, piece: "_Piece", outputs: Arrays) -> None:
-        """Keep the outputs of a piece; the last one to come completes the job."""
-        if piece.rows == self.rows:
-            self._complete(outputs)
-            return
-        self.parts[piece.first] = outputs
-        self.finished_rows += piece.rows
-        if self.finished_rows == self.rows:
-            parts = [self.parts[first] for first in sorted(self.parts)]
-            self._complete(tuple(np.concatenate(part) for part in zip(*parts, strict=True)))
-
-    def _complete(self, outputs: Arrays) -> None:
-        if self.answer.done():
-            return
-        if self.onward is None or not self.ticket.finite:
-            self.answer.set_result(outputs)
-            return
-        graph = self.onward.graph
-        assert isinstance(graph, QueuedGraph)  # noqa: S101  # a model's graphs are queued alike
-        graph.take_over((outputs[0], *self.onward.others), self)
-
-    def fail(self, error: LatentServeError) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
-
-
-@dataclass(slots=True, eq=False)
-class _Piece:
-    """The rows of a job that go into one batch."""
-
-    job: _Job
-    first: int
-    last: int
-    rows: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.rows = self.last - self.first
-
-    @property
-    def inputs(self) -> Arrays:
-        if self.rows == self.job.rows:
-            return self.job.inputs
-        return tuple(array[self.first : self.last] for array in self.job.inputs)
-
-
-_Batch = list[_Piece]
-
-
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """What became of a batch: its outputs and whether they are finite, or why there are none."""
-
-    outcome: Arrays | LatentServeError
-    seconds: float = 0.0
-    finite: bool = True
-
-
 class QueuedGraph:
     """A graph behind a queue.
 
@@ -151,6 +64,7 @@ class QueuedGraph:
         *,
         max_batch_rows: int,
         max_queue_rows: int,
+        enough_rows: int | None = None,
         max_exclusive_rows: int | None = None,
         max_inline_rows: int = 0,
         max_running: int = 1,
@@ -162,6 +76,8 @@ class QueuedGraph:
             executor: Threads that larger batches run on.
             max_batch_rows: Most rows of one run; larger requests run in several.
             max_queue_rows: Most rows that may wait; further requests are refused.
+            enough_rows: Rows with which a batch does not wait for more; as many as
+                ``max_batch_rows`` by default.
             max_exclusive_rows: Most rows of one run of an exclusive request. Fixed where
                 ``max_batch_rows`` was measured, so that it is cut the same way everywhere.
             max_inline_rows: Most rows of a run that is done on the event loop.
@@ -172,11 +88,13 @@ class QueuedGraph:
         self._executor = executor
         self._max_batch_rows = max_batch_rows
         self._max_queue_rows = max_queue_rows
+        self._enough_rows = enough_rows or max_batch_rows
         self._max_exclusive_rows = max_exclusive_rows or max_batch_rows
         self._max_inline_rows = max_inline_rows
         self._max_running = max_running
-        self._jobs: deque[_Job] = deque()
-        self._alone: deque[_Piece] = deque()
+        self._jobs: deque[Job] = deque()
+        self._alone: deque[Piece] = deque()
+        self._handed_over: deque[Batch] = deque()
         self._waiting_rows = 0
         self._running = 0
         self._woken = False
@@ -215,24 +133,41 @@ class QueuedGraph:
                 f" {self._max_queue_rows}"
             )
         answer: asyncio.Future[Arrays] = asyncio.get_running_loop().create_future()
-        self._queue(_Job(inputs, ticket, exclusive, onward, answer, time.perf_counter()))
+        self._queue(Job(inputs, ticket, exclusive, onward, answer))
         return await answer
 
-    def take_over(self, inputs: Arrays, job: _Job) -> None:
+    def take_over(self, inputs: Arrays, job: Job) -> None:
         """Go on with the rows of a job of the graph before.
 
         Args:
             inputs: In the signature's order.
             job: Who waits for the answer.
         """
-        self._queue(_Job(inputs, job.ticket, job.exclusive, None, job.answer, time.perf_counter()))
+        self._queue(Job(inputs, job.ticket, job.exclusive, None, job.answer))
 
-    def _queue(self, job: _Job) -> None:
+    def _queue(self, job: Job) -> None:
         self._jobs.append(job)
-        self._waiting_rows += job.rows
+        self._wait(job.rows)
+        self._wake()
+
+    def _wait(self, rows: int) -> None:
+        self._waiting_rows += rows
         self.meter.waiting(self._waiting_rows)
         self._idle.clear()
-        self._wake()
+
+    def _take_over_together(self, batch: Batch, outputs: Arrays) -> None:
+        """Go on with a whole batch of the graph before, as one.
+
+        Its rows lie together already: to part them, queue each and join them again costs more
+        than to run them.
+        """
+        now = time.perf_counter()
+        for piece in batch.pieces:
+            piece.job.onward = None
+            piece.job.waiting_since = now
+        self._handed_over.append(Batch(batch.pieces, batch.rows, outputs[:1]))
+        self._wait(batch.rows)
+        self._start_batches()
 
     async def close(self) -> None:
         """Take no more work, and finish what waits."""
@@ -249,101 +184,145 @@ class QueuedGraph:
         self._woken = False
         while self._running < self._max_running:
             batch = self._next_batch()
-            if not batch:
+            if batch is None:
                 break
-            if sum(piece.rows for piece in batch) <= self._max_inline_rows:
+            if batch.rows <= self._max_inline_rows:
                 self._settle(batch, self._attempt(batch))
-                self._wake()
-                return
+                if self._jobs or self._alone or self._handed_over:
+                    self._wake()
+                    return
+                break
             self._run_on_thread(batch)
-        if not self._running and not self._jobs:
+        if not (self._running or self._jobs or self._handed_over):
             self._idle.set()
 
-    def _run_on_thread(self, batch: _Batch) -> None:
+    def _run_on_thread(self, batch: Batch) -> None:
         try:
             run = asyncio.get_running_loop().run_in_executor(self._executor, self._attempt, batch)
         except RuntimeError as error:  # the threads have been shut down
             fault = InferenceFailed(f"{type(error).__name__}: there are no threads to run on")
-            self._settle(batch, _Result(fault))
+            self._settle(batch, Result(fault))
             return
         self._running += 1
         run.add_done_callback(partial(self._settle_thread, batch))
 
-    def _next_batch(self) -> _Batch:
-        now = time.perf_counter()
+    def _next_batch(self) -> Batch | None:
         while self._alone:
             piece = self._alone.popleft()
             if not piece.job.answer.done():
-                return [piece]
-        batch: _Batch = []
-        room = self._max_batch_rows
-        while self._jobs and room:
-            job = self._jobs[0]
-            if self._dropped(job):
-                continue
-            if batch and (job.exclusive or batch[0].job.exclusive):
-                break
-            room = self._max_exclusive_rows if job.exclusive else room
-            piece = job.take(room, now)
-            batch.append(piece)
-            room -= piece.rows
-            self._waiting_rows -= piece.rows
-            if job.taken == job.rows:
-                self._jobs.popleft()
+                return Batch([piece], piece.rows)
+        batch = self._next_handed_over() or self._gather()
         self.meter.waiting(self._waiting_rows)
         return batch
 
-    def _dropped(self, job: _Job) -> bool:
-        if time.monotonic() > job.ticket.deadline:
-            job.fail(DeadlineExceeded("the time limit passed while rows waited for the model"))
-        if not job.answer.done():
-            return False
-        self._jobs.popleft()
-        self._waiting_rows -= job.rows - job.taken
-        return True
+    def _next_handed_over(self) -> Batch | None:
+        now = time.perf_counter()
+        while self._handed_over:
+            batch = self._handed_over.popleft()
+            self._waiting_rows -= batch.rows
+            wanted = False
+            for piece in batch.pieces:
+                job = piece.job
+                job.ticket.queue_seconds += now - job.waiting_since
+                wanted |= not (job.answer.done() or self._late(job))
+            if wanted:
+                return batch
+        return None
 
-    def _attempt(self, batch: _Batch) -> _Result:
+    def _gather(self) -> Batch | None:
+        """Join what waits; a request that does not fit goes whole into the next batch."""
+        now = time.perf_counter()
+        pieces: list[Piece] = []
+        room = self._max_batch_rows
+        rows = 0
+        while self._jobs and rows < self._enough_rows:
+            job = self._jobs[0]
+            if job.answer.done() or self._late(job):
+                self._jobs.popleft()
+                self._waiting_rows -= job.rows - job.taken
+                continue
+            if pieces:
+                if job.exclusive or pieces[0].job.exclusive or job.rows - job.taken > room:
+                    break
+            elif job.exclusive:
+                room = self._max_exclusive_rows
+            piece = job.take(room, now)
+            pieces.append(piece)
+            rows += piece.rows
+            room -= piece.rows
+            if job.taken == job.rows:
+                self._jobs.popleft()
+        self._waiting_rows -= rows
+        return Batch(pieces, rows) if pieces else None
+
+    def _late(self, job: Job) -> bool:
+        """Fail a job whose deadline has passed."""
+        late = time.monotonic() > job.ticket.deadline
+        if late:
+            job.fail(DeadlineExceeded("the time limit passed while rows waited for the model"))
+        return late
+
+    def _attempt(self, batch: Batch) -> Result:
         """Run a batch on the thread that calls; errors come back as values."""
         started = time.perf_counter()
         try:
-            if len(batch) == 1:
-                inputs = batch[0].inputs
-            else:
-                columns = zip(*(piece.inputs for piece in batch), strict=True)
-                inputs = tuple(np.concatenate(column) for column in columns)
-            outputs = self.session.run(*inputs)
-            return _Result(outputs, time.perf_counter() - started, all_finite(outputs))
+            outputs = self.session.run(*batch.inputs)
+            return Result(outputs, time.perf_counter() - started, all_finite(outputs))
         except LatentServeError as error:
-            return _Result(error)
+            return Result(error)
         except Exception as error:  # noqa: BLE001  # a fault of ours fails requests, hangs none
-            return _Result(InferenceFailed(f"{type(error).__name__} while running a batch"))
+            return Result(InferenceFailed(f"{type(error).__name__} while running a batch"))
 
-    def _settle_thread(self, batch: _Batch, run: "asyncio.Future[_Result]") -> None:
+    def _settle_thread(self, batch: Batch, run: "asyncio.Future[Result]") -> None:
         self._running -= 1
         if run.cancelled():
-            self._settle(batch, _Result(Draining("the service is stopping")))
+            self._settle(batch, Result(Draining("the service is stopping")))
         else:
             self._settle(batch, run.result())
         self._start_batches()
 
-    def _settle(self, batch: _Batch, result: _Result) -> None:
+    def _settle(self, batch: Batch, result: Result) -> None:
         outcome = result.outcome
         if isinstance(outcome, LatentServeError):
-            if len(batch) == 1:
-                batch[0].job.fail(outcome)
+            if len(batch.pieces) == 1:
+                batch.pieces[0].job.fail(outcome)
             else:
-                self._alone.extend(batch)
+                batch.part()
+                self._alone.extend(batch.pieces)
             return
-        self.meter.ran(sum(piece.rows for piece in batch), result.seconds)
-        first = 0
-        for piece in batch:
-            last = first + piece.rows
-            try:
-                own = tuple(array[first:last] for array in outcome) if len(batch) > 1 else outcome
-                ticket = piece.job.ticket
-                ticket.inference_seconds += result.seconds
-                ticket.finite &= result.finite or all_finite(own)
-                piece.job.add(piece, own)
-            except Exception as error:  # noqa: BLE001  # as in _attempt: no memory to join parts, say
-                piece.job.fail(InferenceFailed(f"{type(error).__name__} after a batch had run"))
-            first = last
+        self.meter.ran(batch.rows, result.seconds)
+        for piece in batch.pieces:
+            piece.job.ticket.inference_seconds += result.seconds
+        following = batch.destination() if result.finite else None
+        if following is None:
+            _share_out(batch.pieces, outcome, finite=result.finite)
+        else:
+            _queued(following)._take_over_together(batch, outcome)  # noqa: SLF001  # of this class
+
+
+def _share_out(pieces: list[Piece], outputs: Arrays, *, finite: bool) -> None:
+    """Give every piece its own rows of the outputs."""
+    last = 0
+    for piece in pieces:
+        first, last = last, last + piece.rows
+        try:
+            own = tuple([array[first:last] for array in outputs]) if len(pieces) > 1 else outputs
+            piece.job.ticket.finite &= finite or all_finite(own)
+            if (complete := piece.job.add(piece, own)) is not None:
+                _complete(piece.job, complete)
+        except Exception as error:  # noqa: BLE001  # no memory to join parts, say
+            piece.job.fail(InferenceFailed(f"{type(error).__name__} after a batch had run"))
+
+
+def _complete(job: Job, outputs: Arrays) -> None:
+    if job.answer.done():
+        return
+    if job.onward is None or not job.ticket.finite:
+        job.answer.set_result(outputs)
+    else:
+        _queued(job.onward.graph).take_over((outputs[0], *job.onward.others), job)
+
+
+def _queued(graph: Graph) -> QueuedGraph:
+    assert isinstance(graph, QueuedGraph)  # noqa: S101  # a model's graphs are queued alike
+    return graph

@@ -156,10 +156,13 @@ def _providers_used(sessions: Mapping[str, Session]) -> list[str]:
 def _queued(
     session: Runnable, costs: BatchCosts, options: LoadOptions, executor: Executor
 ) -> QueuedGraph:
+    # A request is parted only where its parts run side by side, or where one run would be slower.
+    alone = options.threads == 1
     return QueuedGraph(
         session,
         executor,
-        max_batch_rows=costs.largest_useful_batch,
+        max_batch_rows=costs.largest_fast_batch if alone else costs.largest_useful_batch,
+        enough_rows=costs.largest_useful_batch,
         max_queue_rows=options.max_queue_rows,
         max_exclusive_rows=options.max_batch_rows,
         max_inline_rows=costs.rows_within(LONGEST_INLINE_SECONDS),

@@ -31,9 +31,17 @@ class BatchCosts:
     @property
     def largest_useful_batch(self) -> int:
         """The smallest batch with 90 % of the best rows a second: beyond it rows only wait."""
+        return min(self._fast_batches())
+
+    @property
+    def largest_fast_batch(self) -> int:
+        """The largest batch with 90 % of the best rows a second: beyond it memory is too slow."""
+        return max(self._fast_batches())
+
+    def _fast_batches(self) -> list[int]:
         speeds = {rows: rows / cost for rows, cost in self.seconds_by_rows.items()}
         enough = _USEFUL_SHARE * max(speeds.values())
-        return min(rows for rows, speed in speeds.items() if speed >= enough)
+        return [rows for rows, speed in speeds.items() if speed >= enough]
 
 
 def measure_batch_costs(

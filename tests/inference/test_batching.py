@@ -171,7 +171,7 @@ async def test_a_large_request_runs_in_several_batches_and_is_answered_as_one(
         assert np.array_equal(answer, lookup(inputs))
 
 
-async def test_the_rest_of_a_large_request_shares_its_batch_with_the_next_ones() -> None:
+async def test_the_rest_of_a_large_request_shares_its_batch_with_what_fits_whole() -> None:
     async with bench() as running:
         first = await running.occupy()
         requests = [lookup_rows(count, seed=count) for count in (14, 3, 8)]
@@ -181,9 +181,20 @@ async def test_the_rest_of_a_large_request_shares_its_batch_with_the_next_ones()
         answers = await asyncio.gather(*tasks)
         await first
 
-        assert running.session.sizes == [1, 10, 10, 5]
+        assert running.session.sizes == [1, 10, 7, 8]
         for (answer,), rows in zip(answers, requests, strict=True):
             assert np.array_equal(answer, lookup(rows))
+
+
+async def test_a_batch_with_enough_rows_waits_for_no_more_but_parts_no_request() -> None:
+    async with bench(enough_rows=4) as running:
+        first = await running.occupy()
+        tasks = [running.submit(lookup_rows(count)) for count in (3, 3, 3, 9)]
+        await turns()
+        running.session.open()
+        await asyncio.gather(first, *tasks)
+
+        assert running.session.sizes == [1, 6, 3, 9]
 
 
 async def test_an_exclusive_request_shares_its_batch_with_nobody() -> None:

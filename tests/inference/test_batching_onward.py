@@ -1,14 +1,16 @@
 """Rows that go on to a second graph do so without a stop, and only when they are finite."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
 from onnx import helper
 
-from service.errors import Draining
+from service.errors import Draining, InferenceFailed
 from service.inference.batching import QueuedGraph
 from service.inference.graphs import DirectGraph, Graph, Onward, Ticket, run_to_completion
 from service.inference.session import Session
@@ -100,22 +102,69 @@ async def test_who_leaves_on_the_way_costs_the_second_graph_nothing(
     executor: ThreadPoolExecutor,
 ) -> None:
     first = queued(copy_session(), executor, max_inline_rows=10)
-    second = queued(lookup_session(), executor, max_inline_rows=10)
+    second = queued(lookup_session(), executor)
     runs: list[int] = []
+    released = threading.Event()
     run = second.session.run
-    second.session.run = lambda *inputs: runs.append(len(inputs[0])) or run(*inputs)
 
+    def run_when_released(*inputs: np.ndarray) -> Any:
+        released.wait()
+        runs.append(len(inputs[0]))
+        return run(*inputs)
+
+    second.session.run = run_when_released
+    others = asyncio.ensure_future(second.run(ROWS[:1], ticket=Ticket()))
     task = asyncio.ensure_future(first.run(ROWS, ticket=Ticket(), onward=Onward(second)))
-    await asyncio.sleep(0)  # queued
-    await asyncio.sleep(0)  # through the first graph
-    assert second.waiting_rows == len(ROWS)
+    while second.waiting_rows != len(ROWS):  # noqa: ASYNC110  # busy with others' rows
+        await asyncio.sleep(0)
     task.cancel()
+    released.set()
+    await others
     with pytest.raises(asyncio.CancelledError):
         await task
     await second.close()
 
-    assert runs == []
+    assert runs == [1]
     assert second.waiting_rows == 0
+
+
+async def test_requests_that_ran_together_go_on_together(executor: ThreadPoolExecutor) -> None:
+    first, second = queued(copy_session(), executor), queued(lookup_session(), executor)
+    runs: list[int] = []
+    run = second.session.run
+    second.session.run = lambda *inputs: runs.append(len(inputs[0])) or run(*inputs)
+    tickets = [Ticket() for _ in range(3)]
+
+    answers = await asyncio.gather(
+        *(first.run(ROWS[:1], ticket=ticket, onward=Onward(second)) for ticket in tickets)
+    )
+
+    assert runs == [3]
+    for (found,), ticket in zip(answers, tickets, strict=True):
+        assert np.array_equal(found, lookup(ROWS[:1]))
+        assert ticket.inference_seconds > 0
+    assert second.waiting_rows == 0
+
+
+async def test_of_those_that_go_on_together_only_the_one_at_fault_fails(
+    executor: ThreadPoolExecutor,
+) -> None:
+    first, second = queued(copy_session(), executor), queued(lookup_session(), executor)
+    unknown = np.array([[9.0, 9.0]], np.float32)  # outside the table
+
+    good, bad, other = await asyncio.gather(
+        *(
+            first.run(rows, ticket=Ticket(), onward=Onward(second))
+            for rows in (ROWS[:1], unknown, ROWS[1:])
+        ),
+        return_exceptions=True,
+    )
+
+    assert isinstance(bad, InferenceFailed)
+    assert isinstance(good, tuple)
+    assert isinstance(other, tuple)
+    assert np.array_equal(good[0], lookup(ROWS[:1]))
+    assert np.array_equal(other[0], lookup(ROWS[1:]))
 
 
 async def test_rows_on_their_way_are_finished_while_both_graphs_close(

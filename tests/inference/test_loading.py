@@ -47,7 +47,8 @@ def test_every_graph_is_measured_up_to_the_largest_batch_and_queued(
     for name, queue in model.queues.items():
         costs = model.costs[name]
         assert list(costs.seconds_by_rows) == [1, 2, 4, 8, 16, 32]
-        assert queue._max_batch_rows == costs.largest_useful_batch
+        assert queue._max_batch_rows == costs.largest_fast_batch
+        assert queue._enough_rows == costs.largest_useful_batch
         assert queue._max_inline_rows == costs.rows_within(0.0015)
         assert queue._max_exclusive_rows == 32
         assert queue._max_queue_rows == 77
@@ -106,7 +107,7 @@ async def test_batches_and_samples_are_cut_at_their_own_limits(
     rows = PLANE.rows(5)
     encoding = await model.autoencoder.encode(rows, ticket=Ticket())
     assert np.allclose(encoding.codes, PLANE.encode(rows), atol=1e-5)
-    assert sizes == [2, 2, 1]
+    assert sizes == [4, 1]
 
     sizes.clear()
     await model.autoencoder.sample(20, seed=1, ticket=Ticket())
