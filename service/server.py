@@ -1,5 +1,6 @@
 """The service as processes: one that answers by itself, or a supervisor and its workers."""
 
+import faulthandler
 import select
 import signal
 import socket
@@ -51,6 +52,7 @@ def _run_workers(settings: Settings) -> int:
             service = _load(settings, service)
 
     def serve(number: int, channel: socket.socket) -> None:
+        faulthandler.enable()  # a worker that is aborted because it hangs says where
         service.recorder.move_to(service.memory.segments[number + 1])
         Worker(server_config(settings, service), service, number, channel).run()
 
@@ -60,6 +62,7 @@ def _run_workers(settings: Settings) -> int:
         service.memory.segments[1:-1],
         service.recorder,
         stop_seconds=settings.shutdown_timeout_seconds,
+        hang_seconds=settings.worker_timeout_seconds,
         predecessor=predecessor,
     ).run()
 

@@ -67,6 +67,13 @@ class Settings(BaseSettings):
     shutdown_timeout_seconds: int = Field(
         3, ge=1, le=3600, description="Time that open requests get to finish on SIGTERM."
     )
+    worker_timeout_seconds: float = Field(
+        30.0,
+        ge=1,
+        le=3600,
+        description="Time after which a worker that does not move is replaced, where there are"
+        " several.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level that is logged."
     )

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 
 from service.forking import HANDLED_SIGNALS, describe_exit, fork
 from service.metrics.families import WORKER_RESTARTS
-from service.metrics.recorder import ConnectionMeter, Recorder
+from service.metrics.recorder import Recorder
 from service.metrics.segments import Segment
-from service.worker import LOADED, SERVING
+from service.worker_life import LOOK_SECONDS, WorkerLife
 
 WORKERS_KEEP_DYING = 4
 """Exit status of a service whose workers die again and again."""
@@ -41,27 +41,6 @@ Serve = Callable[[int, socket.socket], None]
 """What a worker does: its number, and its end of the channel."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(eq=False)
-class _Process:
-    """One life of a worker."""
-
-    number: int
-    pid: int
-    channel: socket.socket
-    meter: ConnectionMeter
-    taken_before: int
-    started: float
-    waited_for_since: float
-    handed: int = 0
-    serving: bool = False
-    loaded: bool = False
-
-    @property
-    def connections(self) -> int:
-        """Connections that it has, those on their way to it included."""
-        return self.handed - (self.meter.taken - self.taken_before) + self.meter.open
 
 
 @dataclass(frozen=True)
@@ -90,6 +69,7 @@ class Supervisor:
         recorder: Recorder,
         *,
         stop_seconds: float,
+        hang_seconds: float,
         predecessor: Predecessor | None = None,
     ) -> None:
         """Prepare; nothing is started before ``run``.
@@ -100,6 +80,7 @@ class Supervisor:
             segments: What each worker counts in; as many workers are run.
             recorder: What this process counts with.
             stop_seconds: Time that requests get to finish on SIGTERM.
+            hang_seconds: Time for which a worker's event loop may stand still.
             predecessor: Who answers until all workers do, and is stopped then.
         """
         self._listener = listener
@@ -107,14 +88,16 @@ class Supervisor:
         self._segments = segments
         self._recorder = recorder
         self._stop_seconds = stop_seconds
+        self._hang_seconds = hang_seconds
         self._predecessor = predecessor
-        self._processes: dict[int, _Process] = {}
+        self._processes: dict[int, WorkerLife] = {}
         self._due: dict[int, float] = dict.fromkeys(range(len(segments)), 0.0)
         self._short_lives = [0] * len(segments)
         self._selector = selectors.DefaultSelector()
         self._held: socket.socket | None = None
         self._accepting = False
         self._next_accept = 0.0
+        self._next_look = time.monotonic() + LOOK_SECONDS
         self._status: int | None = None
         self._stop_signals: list[int] = []
 
@@ -136,20 +119,21 @@ class Supervisor:
     def _wait(self) -> None:
         """Wait for a connection, a signal, a worker's word or a time, and act on it."""
         now = time.monotonic()
-        times = [due - now for due in self._due.values()]
+        times = [self._next_look - now, *(due - now for due in self._due.values())]
         times += [since + _PATIENCE_SECONDS - now for since in self._waited_for(now)]
         if self._held is not None:
             times.append(_HELD_SECONDS)
         if now < self._next_accept:
             times.append(self._next_accept - now)
-        timeout = max(0.0, min(times)) if times else None
-        events = [key for key, _ in self._selector.select(timeout)]
+        events = [key for key, _ in self._selector.select(max(0.0, min(times)))]
         # What the workers say first: it decides who gets the connections.
         for key in sorted(events, key=lambda key: key.fileobj is self._listener):
             key.data()
         if self._held is not None:
             self._hand_out(self._held)
         self._reap()
+        if time.monotonic() >= self._next_look:
+            self._look_after_workers()
 
     # Workers
 
@@ -164,7 +148,8 @@ class Supervisor:
                 self._due[number] = now + _RETRY_SECONDS
 
     def _start(self, number: int) -> None:
-        meter = Recorder(self._segments[number]).connections(number)
+        recorder = Recorder(self._segments[number])
+        meter, heartbeat = recorder.connections(number), recorder.heartbeat(number)
         ours, theirs = socket.socketpair()
 
         def work() -> None:
@@ -175,8 +160,7 @@ class Supervisor:
         pid = fork(work)
         theirs.close()
         ours.setblocking(False)
-        now = time.monotonic()
-        process = _Process(number, pid, ours, meter, meter.taken, now, now)
+        process = WorkerLife(number, pid, ours, meter, heartbeat, time.monotonic())
         self._processes[number] = process
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._listen_to(process))
 
@@ -191,25 +175,43 @@ class Supervisor:
         if self._held is not None:
             self._held.close()
 
-    def _listen_to(self, process: _Process) -> None:
+    def _listen_to(self, process: WorkerLife) -> None:
         try:
             words = process.channel.recv(64)
         except BlockingIOError:
             return
         except OSError:
             words = b""
-        process.serving |= SERVING in words
-        process.loaded |= LOADED in words
+        process.hear(words, time.monotonic())
         if len(self._by_load()) == len(self._segments):
             self._relieve_predecessor()
         if not words:  # it takes nothing more; its end is seen by its signal
-            process.serving = False
-            process.waited_for_since = time.monotonic()
             self._selector.unregister(process.channel)
 
     def _relieve_predecessor(self) -> None:
         if self._predecessor is not None:
             os.kill(self._predecessor.pid, signal.SIGTERM)
+
+    def _look_after_workers(self) -> None:
+        """End workers whose event loop stands still: what they have is not answered any more.
+
+        SIGABRT first, on which they print where each of their threads is; then SIGKILL, which a
+        stopped process heeds as well. Their successors come when their end is seen.
+        """
+        now = time.monotonic()
+        self._next_look = now + LOOK_SECONDS
+        for process in self._processes.values():
+            process.look(now)
+            patience = self._hang_seconds + (self._stop_seconds if process.leaving else 0.0)
+            if process.stalled_seconds < patience:
+                continue
+            if not process.aborted:
+                facts = {"stalled_seconds": round(process.stalled_seconds, 3)}
+                _log.error(
+                    "worker hangs", extra={"worker": process.number, "pid": process.pid, **facts}
+                )
+            os.kill(process.pid, signal.SIGKILL if process.aborted else signal.SIGABRT)
+            process.aborted = True
 
     def _reap(self) -> None:
         if self._predecessor is not None and os.waitpid(self._predecessor.pid, os.WNOHANG)[0]:
@@ -221,7 +223,7 @@ class Supervisor:
             if pid:
                 self._bury(process, os.waitstatus_to_exitcode(wait_status))
 
-    def _bury(self, process: _Process, exit_code: int) -> None:
+    def _bury(self, process: WorkerLife, exit_code: int) -> None:
         """Clear up after a worker, and decide when its successor starts."""
         number = process.number
         del self._processes[number]
@@ -307,11 +309,17 @@ class Supervisor:
             return
         self._held = connection
 
-    def _by_load(self) -> list[_Process]:
-        """Workers that take connections, the least busy first; if need be those that still load."""
+    def _by_load(self) -> list[WorkerLife]:
+        """Workers that take connections, the least busy first; if need be those that still load.
+
+        Who has not moved for a while comes after all who have.
+        """
         serving = [process for process in self._processes.values() if process.serving]
         loaded = [process for process in serving if process.loaded]
-        return sorted(loaded or serving, key=lambda process: (process.connections, process.handed))
+        return sorted(
+            loaded or serving,
+            key=lambda process: (process.stalled_seconds > 0, process.connections, process.handed),
+        )
 
     # Signals and the end
 

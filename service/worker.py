@@ -11,16 +11,14 @@ from typing import cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.api.connection import Connection, Watch
+from service.api.connection import Connection
+from service.api.watch import Watch
 from service.app import Service
 from service.memory import settle_memory
 from service.metrics.families import WORKERS
 from service.settings import Settings
+from service.worker_life import LOADED, SERVING
 
-SERVING = b"s"
-"""What a worker tells its supervisor once it takes connections."""
-LOADED = b"l"
-"""What it tells once every bundle has been loaded or refused."""
 _MOST_AT_ONCE = 64
 _LINGER_SECONDS = 0.1
 
@@ -73,9 +71,11 @@ class Worker(uvicorn.Server):
         """
         super().__init__(config)
         meter = service.recorder.connections(number)
-        connection = partial(Connection, service.hot_path, Watch(), meter)
+        watch = Watch(config.timeout_keep_alive)
+        connection = partial(Connection, service.hot_path, watch, meter)
         config.http = cast("type[HttpToolsProtocol]", connection)
         service.recorder.add(WORKERS)
+        self._heartbeat = service.recorder.heartbeat(number)
         self._registry = service.registry
         # What came loaded out of the supervisor has been settled there.
         self._settled = service.registry.settled
@@ -94,6 +94,7 @@ class Worker(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Notice ten times a second what has changed; return whether to stop."""
+        self._heartbeat.beat()
         if not self._settled and self._registry.settled:
             self._settled = True
             settle_memory()

@@ -87,9 +87,15 @@ WORKERS = Family("latentserve_workers", "gauge", "Workers that are running.")
 WORKER_RESTARTS = Family(
     "latentserve_worker_restarts_total", "counter", "Workers that died and were started again."
 )  # fmt: skip
+HEARTBEATS = Family(
+    "latentserve_heartbeats_total",
+    "counter",
+    "Beats of a worker's event loop: ten a second, unless something holds it up.",
+    ("worker",),
+)
 FAMILIES = (
     REQUESTS, PROBLEMS, ROWS, REQUEST_DURATION, STAGE_DURATION, BATCH_ROWS, BATCH_DURATION,
-    QUEUE_ROWS, CONNECTIONS, OPEN_CONNECTIONS, WORKERS, WORKER_RESTARTS,
+    QUEUE_ROWS, CONNECTIONS, OPEN_CONNECTIONS, WORKERS, WORKER_RESTARTS, HEARTBEATS,
 )  # fmt: skip
 """What workers record, in the order in which segments number it."""
 

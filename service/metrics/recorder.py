@@ -148,6 +148,10 @@ class Recorder:
         """Make the meter of a worker's connections."""
         return ConnectionMeter(self._segment, worker)
 
+    def heartbeat(self, worker: int) -> "Heartbeat":
+        """Make what shows that a worker's event loop turns."""
+        return Heartbeat(self._segment, worker)
+
 
 class ConnectionMeter:
     """Counts the connections of one worker."""
@@ -177,3 +181,22 @@ class ConnectionMeter:
     def closed(self) -> None:
         """Count one that has gone."""
         self._open[0] -= 1.0
+
+
+class Heartbeat:
+    """Shows other processes that a worker's event loop turns."""
+
+    __slots__ = ("_beats",)
+
+    def __init__(self, segment: Segment, worker: int) -> None:
+        """Find the series."""
+        self._beats = segment.cells(families.HEARTBEATS, str(worker))
+
+    @property
+    def beats(self) -> int:
+        """Beats of all who ever wrote to this segment."""
+        return int(self._beats[0])
+
+    def beat(self) -> None:
+        """Say that the event loop has turned."""
+        self._beats[0] += 1.0

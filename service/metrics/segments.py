@@ -83,6 +83,7 @@ class Segment:
         for family, _, cells in self.series():
             if family.kind == "gauge":
                 cells[0] = 0.0
+        self._known = None  # its successor finds the series that it appended
 
     @property
     def _used(self) -> int:

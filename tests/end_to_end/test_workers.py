@@ -208,6 +208,93 @@ def test_sigint_stops_all_and_says_so(server: Server) -> None:
     assert "Traceback" not in server.log.read_text()
 
 
+@pytest.fixture
+def impatient_server(plane_dir: Path, tmp_path: Path) -> Iterator[Server]:
+    flags = (*TWO_WORKERS, "--worker-timeout-seconds", "2")
+    with serving(plane_dir, tmp_path / "log", *flags) as server:
+        wait_until(lambda: len(children(server)) == 2)
+        yield server
+
+
+def json_lines(server: Server, event: str) -> list[dict[str, object]]:
+    """Lines of an event, among those that a process prints when it is aborted."""
+    lines = [line for line in server.log.read_text().splitlines() if line.startswith("{")]
+    return [line for line in map(json.loads, lines) if line["event"] == event]
+
+
+def test_a_worker_that_hangs_is_replaced(impatient_server: Server) -> None:
+    server = impatient_server
+    hanging, survivor = children(server)
+    os.kill(hanging, signal.SIGSTOP)
+    stopped = time.monotonic()
+    wait_until(lambda: not is_running(hanging))
+    hung_seconds = time.monotonic() - stopped
+    wait_until(lambda: len(children(server)) == 2)
+    with ExitStack() as stack:
+        for connection in [stack.enter_context(Connection(server)) for _ in range(8)]:
+            ask(connection)
+        fewest, most = open_connections(server)
+
+    assert hung_seconds >= 2
+    assert survivor in children(server)
+    assert most - fewest <= 2
+    assert metric(server, "latentserve_worker_restarts_total") == [1]
+    (hangs,) = json_lines(server, "worker hangs")
+    assert (hangs["level"], hangs["pid"]) == ("error", hanging)
+    (died,) = json_lines(server, "worker died")
+    assert (died["pid"], died["cause"]) == (hanging, "SIGKILL")  # nothing else ends it when stopped
+
+
+def test_a_worker_that_is_aborted_says_where_it_was(server: Server) -> None:
+    os.kill(children(server)[0], signal.SIGABRT)
+    wait_until(lambda: json_lines(server, "worker died"))
+
+    (died,) = json_lines(server, "worker died")
+    assert died["cause"] == "SIGABRT"
+    assert "most recent call first" in server.log.read_text()
+    assert "service/server.py" in server.log.read_text()
+
+
+def test_a_worker_that_hangs_gets_no_connections_that_others_can_take(server: Server) -> None:
+    hanging, _ = children(server)
+    os.kill(hanging, signal.SIGSTOP)
+    time.sleep(2.5)
+    with ExitStack() as stack:
+        for connection in [stack.enter_context(Connection(server)) for _ in range(8)]:
+            ask(connection)
+    os.kill(hanging, signal.SIGCONT)
+    wait_until(lambda: beating(server, seconds=0.5))
+
+    assert hanging in children(server)
+    assert json_lines(server, "worker hangs") == []
+
+
+def beating(server: Server, seconds: float) -> bool:
+    """Say whether the hearts of all workers beat."""
+    before = metric(server, "latentserve_heartbeats_total")
+    time.sleep(seconds)
+    after = metric(server, "latentserve_heartbeats_total")
+    return all(later > earlier for earlier, later in zip(before, after, strict=True))
+
+
+def test_workers_that_were_suspended_with_their_supervisor_are_left_alone(
+    impatient_server: Server,
+) -> None:
+    server = impatient_server
+    workers = children(server)
+    processes = (server.process.pid, *workers)
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    time.sleep(4)
+    for process in processes:
+        os.kill(process, signal.SIGCONT)
+    time.sleep(3)
+
+    assert beating(server, seconds=0.5)
+    assert children(server) == workers
+    assert json_lines(server, "worker hangs") == []
+
+
 def test_workers_that_keep_dying_end_the_service_with_a_reason(server: Server) -> None:
     doomed, survivor = children(server)
     killed = list[int]()
@@ -236,7 +323,7 @@ def test_workers_stop_when_their_supervisor_is_gone(server: Server) -> None:
 
 
 def test_a_supervisor_answers_for_its_health_while_it_loads(tmp_path: Path) -> None:
-    for _ in range(40):
+    for _ in range(150):  # more than are loaded in the quarter of a second that is waited for
         publish_tiny(tmp_path / "models", PLANE)
     seen: list[tuple[int, int]] = []
     with serving(tmp_path / "models", tmp_path / "log", *TWO_WORKERS, wait=False) as server:

@@ -75,6 +75,16 @@ def test_after_a_move_everything_is_counted_in_the_new_segment(segments: list[Se
         assert segment.cells(families.QUEUE_ROWS, *graph_labels)[0] == waiting
 
 
+def test_heartbeats_are_seen_by_who_shares_the_segment(segments: list[Segment]) -> None:
+    ours, theirs = (Recorder(segments[0]).heartbeat(3) for _ in range(2))
+    for _ in range(5):
+        theirs.beat()
+
+    assert ours.beats == 5
+    assert segments[0].cells(families.HEARTBEATS, "3")[0] == 5
+    assert Recorder(segments[0]).heartbeat(4).beats == 0
+
+
 def test_open_connections_are_those_that_were_opened_and_not_closed(
     segments: list[Segment],
 ) -> None:
