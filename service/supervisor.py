@@ -1,10 +1,5 @@
 """Several workers behind one port: one process accepts, hands out, restarts and stops.
 
-Every connection goes to the worker with the fewest. A listening socket that the workers share
-gives most connections to whoever wakes first, and SO_REUSEPORT draws lots: of 8 connections 5 or
-more land on one of two workers in 7 of 10 cases. It also means that a worker's death, or the wait
-for its successor, loses no connection that was still to be accepted.
-
 Workers are forked, so they share the memory of what was loaded before, and a successor is there
 at once.
 """
@@ -19,6 +14,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from service.acceptor import Acceptor
 from service.forking import HANDLED_SIGNALS, describe_exit, fork
 from service.metrics.families import WORKER_RESTARTS
 from service.metrics.recorder import Recorder
@@ -31,9 +27,6 @@ INTERRUPTED = 130
 _SHORT_LIFE_SECONDS = 10.0
 _MOST_SHORT_LIVES = 6
 _DELAY_SECONDS = 0.05  # doubled for each short life after the first
-_MOST_ACCEPTED_AT_ONCE = 64
-_HELD_SECONDS = 0.005
-_PATIENCE_SECONDS = 0.5
 _RETRY_SECONDS = 0.5
 _KILL_AFTER_SECONDS = 5.0  # on top of what requests get
 
@@ -83,7 +76,6 @@ class Supervisor:
             hang_seconds: Time for which a worker's event loop may stand still.
             predecessor: Who answers until all workers do, and is stopped then.
         """
-        self._listener = listener
         self._serve = serve
         self._segments = segments
         self._recorder = recorder
@@ -94,9 +86,7 @@ class Supervisor:
         self._due: dict[int, float] = dict.fromkeys(range(len(segments)), 0.0)
         self._short_lives = [0] * len(segments)
         self._selector = selectors.DefaultSelector()
-        self._held: socket.socket | None = None
-        self._accepting = False
-        self._next_accept = 0.0
+        self._acceptor = Acceptor(listener, self._selector, self._processes)
         self._next_look = time.monotonic() + LOOK_SECONDS
         self._status: int | None = None
         self._stop_signals: list[int] = []
@@ -107,11 +97,10 @@ class Supervisor:
         Returns:
             Exit status: 0 when it was asked to stop, 130 by SIGINT, 4 when workers kept dying.
         """
-        self._listener.setblocking(False)
         with self._selector, self._wakened_by_signals():
             while self._status is None:
                 self._start_due()
-                self._watch_listener()
+                self._acceptor.watch_listener()
                 self._wait()
             self._stop()
         return self._status
@@ -120,17 +109,12 @@ class Supervisor:
         """Wait for a connection, a signal, a worker's word or a time, and act on it."""
         now = time.monotonic()
         times = [self._next_look - now, *(due - now for due in self._due.values())]
-        times += [since + _PATIENCE_SECONDS - now for since in self._waited_for(now)]
-        if self._held is not None:
-            times.append(_HELD_SECONDS)
-        if now < self._next_accept:
-            times.append(self._next_accept - now)
+        times += self._acceptor.seconds_until_due(now)
         events = [key for key, _ in self._selector.select(max(0.0, min(times)))]
         # What the workers say first: it decides who gets the connections.
-        for key in sorted(events, key=lambda key: key.fileobj is self._listener):
+        for key in sorted(events, key=lambda key: key.data == self._acceptor.accept):
             key.data()
-        if self._held is not None:
-            self._hand_out(self._held)
+        self._acceptor.hand_out_held()
         self._reap()
         if time.monotonic() >= self._next_look:
             self._look_after_workers()
@@ -167,13 +151,11 @@ class Supervisor:
     def _forget_the_others(self) -> None:
         """Close what a worker inherits: a channel that it held would hide the supervisor's end."""
         self._selector.close()
-        self._listener.close()
+        self._acceptor.close()
         for process in self._processes.values():
             process.channel.close()
         if self._predecessor is not None:
             self._predecessor.channel.close()
-        if self._held is not None:
-            self._held.close()
 
     def _listen_to(self, process: WorkerLife) -> None:
         try:
@@ -183,7 +165,7 @@ class Supervisor:
         except OSError:
             words = b""
         process.hear(words, time.monotonic())
-        if len(self._by_load()) == len(self._segments):
+        if len(self._acceptor.takers()) == len(self._segments):
             self._relieve_predecessor()
         if not words:  # it takes nothing more; its end is seen by its signal
             self._selector.unregister(process.channel)
@@ -250,77 +232,6 @@ class Supervisor:
         self._due[number] = time.monotonic() + delay
         self._recorder.add(WORKER_RESTARTS)
 
-    # Connections
-
-    def _watch_listener(self) -> None:
-        """Accept while there is somebody to hand connections to; else they wait in the kernel.
-
-        They also wait for a worker that will serve in a moment: the clients of one that died all
-        come back at once, and would stay with the others.
-        """
-        wanted = self._may_accept()
-        if wanted and not self._accepting:
-            self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
-        elif self._accepting and not wanted:
-            self._selector.unregister(self._listener)
-        self._accepting = wanted
-
-    def _may_accept(self) -> bool:
-        now = time.monotonic()
-        serving = any(process.serving for process in self._processes.values())
-        able = self._held is None and now >= self._next_accept
-        return serving and able and not self._waited_for(now)
-
-    def _waited_for(self, now: float) -> list[float]:
-        """Since when connections wait, for each worker that is worth it."""
-        return [
-            process.waited_for_since
-            for process in self._processes.values()
-            if not process.serving and now - process.waited_for_since < _PATIENCE_SECONDS
-        ]
-
-    def _accept(self) -> None:
-        for _ in range(_MOST_ACCEPTED_AT_ONCE):
-            if not self._may_accept():
-                return
-            try:
-                connection, _ = self._listener.accept()
-            except (BlockingIOError, ConnectionError):  # there is none, or it has gone already
-                return
-            except OSError as error:  # no descriptors left, or no memory
-                _log.error("no connections are accepted: %s", error.strerror)
-                self._next_accept = time.monotonic() + _RETRY_SECONDS
-                return
-            self._hand_out(connection)
-
-    def _hand_out(self, connection: socket.socket) -> None:
-        """Pass a connection on, or hold it while nobody can take it."""
-        self._held = None
-        for process in self._by_load():
-            try:
-                socket.send_fds(process.channel, [b"c"], [connection.fileno()])
-            except BlockingIOError:
-                continue
-            except OSError:
-                process.serving = False
-                continue
-            process.handed += 1
-            connection.close()
-            return
-        self._held = connection
-
-    def _by_load(self) -> list[WorkerLife]:
-        """Workers that take connections, the least busy first; if need be those that still load.
-
-        Who has not moved for a while comes after all who have.
-        """
-        serving = [process for process in self._processes.values() if process.serving]
-        loaded = [process for process in serving if process.loaded]
-        return sorted(
-            loaded or serving,
-            key=lambda process: (process.stalled_seconds > 0, process.connections, process.handed),
-        )
-
     # Signals and the end
 
     @contextmanager
@@ -349,9 +260,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         """Let the workers finish, for as long as they were promised; then end them."""
-        self._listener.close()
-        if self._held is not None:
-            self._held.close()
+        self._acceptor.close()
         _log.info("stopping", extra={"workers": len(self._processes)})
         self._relieve_predecessor()
         self._signal_all(signal.SIGTERM)

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.metrics.families import FAMILIES, OPEN_CONNECTIONS, PROBLEMS, ROWS, WORKERS, Family
+from service.metrics.families import (
+    CONNECTIONS,
+    FAMILIES,
+    OPEN_CONNECTIONS,
+    PROBLEMS,
+    ROWS,
+    WORKERS,
+    Family,
+)
 from service.metrics.segments import Segment, SharedMemory
 
 LABELS = ("encode", "plane", "1")
@@ -45,6 +53,22 @@ def test_what_a_killed_process_counted_is_still_there_and_its_successor_adds_to_
     in_another_process(count)
     assert contents(memory.segments[1]) == {(ROWS.name, LABELS): [10.0]}
     assert contents(memory.segments[0]) == {}
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # forks beside threads
+def test_a_successor_goes_on_with_the_series_that_its_predecessor_began() -> None:
+    segment = SharedMemory(1).segments[0]
+    segment.cells(CONNECTIONS)  # as the supervisor does before it forks
+
+    def count() -> None:
+        segment.cells(ROWS, *LABELS)[0] += 5
+
+    for _ in range(3):
+        in_another_process(count)
+        segment.end_gauges()
+
+    assert [family for family, _, _ in segment.series()] == [CONNECTIONS, ROWS]
+    assert contents(segment)[ROWS.name, LABELS] == [15.0]
 
 
 def test_gauges_end_with_their_worker_and_counters_do_not() -> None:
