@@ -1,18 +1,9 @@
-"""JSON to arrays and back, without a Python object per number.
-
-simdjson gives all numbers of a request as one buffer, but flattens nesting on the way. That
-nothing was lost is proven twice over, the cheap way first. A body that opens one list for its
-rows, one for each row and no other holds flat rows, whose lengths simdjson knows. Of any other
-body the text itself is looked at: with strings and scalars deleted, what is left is its skeleton
-of brackets and commas, and there is exactly one right skeleton. An empty list has that of a list
-of one value, so the numbers are counted as well.
-"""
+"""JSON to arrays and back, without a Python object per number."""
 
 import json
 import re
 from collections.abc import Collection, Mapping
-from math import prod
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import orjson
@@ -20,13 +11,13 @@ import simdjson
 from numpy.typing import NDArray
 
 from service.api.payloads.decimals import write_decimals
-from service.api.payloads.rows import RowFormat, Shape, json_type, rows_from_lists
+from service.api.payloads.lists_of_one import unwrap
+from service.api.payloads.nesting import depth, exceeds, have_lengths, is_array, lists_in, shape_of
+from service.api.payloads.rows import RowFormat, json_type, rows_from_lists
 from service.api.payloads.scientific import write_scientific
 from service.errors import InvalidInput, MalformedBody
 from service.inference.session import FloatArray
 
-_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_NOT_SKELETON = bytes(set(range(256)) - set(b"[]{},:"))
 _NON_FINITE_LITERAL = re.compile(rb"[\s:,\[]-?(?:NaN|Infinity)\b")
 # What simdjson says of numbers that are JSON, but beyond int64 or float64.
 _OVERSIZED_NUMBER = re.compile(r"NUMBER_ERROR|BIGINT_ERROR")
@@ -34,11 +25,8 @@ _FIELD_TWICE = "the body names a field twice"
 _MOST_DIGITS = 400  # more than any float64 has before its decimal point
 # Python's reader stops at a depth that differs from one version to the next, or at none.
 _MOST_NESTED = 500
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _NESTED_TOO_DEEPLY = "the body is nested too deeply"
-_BRACKET, _QUOTE = b'["'
 _LEAST_BY_TABLE = 4096  # values: for fewer a few dozen calls of NumPy take longer than orjson
-_LONG_LIST_BYTES = 1024  # a list from bracket to bracket: a search then skips more than it costs
 _MOST_BYTES_A_VALUE = 64  # brackets, spaces and digits of a value, in the most generous layout
 
 
@@ -60,9 +48,32 @@ class JsonBody:
         Raises:
             MalformedBody: The text is not a JSON object, or repeats a field.
         """
-        document = _parse_object(body)
         self._body = body
         self._rows_field = rows_field
+        self._options = options
+        self._in_lists_of_one: _InListsOfOne | None = None
+        if not self._read_unwrapped():
+            self._read(_parse_object(body))
+
+    def _read_unwrapped(self) -> bool:
+        """Read the body without lists that hold one number each, if its numbers are in such."""
+        unwrapped = unwrap(self._body) if self._rows_field else None
+        if unwrapped is None:
+            return False
+        try:
+            document = simdjson.Parser().parse(unwrapped.text)
+        except (ValueError, RuntimeError):
+            return False
+        if not isinstance(document, simdjson.Object):
+            return False
+        numbers = _numbers_in(document.get(cast("str", self._rows_field)))
+        if numbers is None or len(numbers) != unwrapped.lists_of_one:
+            return False
+        self._read(document)
+        self._in_lists_of_one = _InListsOfOne(numbers, unwrapped.lists)
+        return True
+
+    def _read(self, document: Mapping[str, Any]) -> None:
         self._names = list(document)
         if len(set(self._names)) != len(self._names):
             raise MalformedBody(_FIELD_TWICE)
@@ -70,10 +81,10 @@ class JsonBody:
         self._rows: object = None
         self.fields: dict[str, Any] = {}
         for name in self._names:
-            if name == rows_field:
+            if name == self._rows_field:
                 self._rows = document[name]
             else:
-                self.fields[name] = _plain(document[name]) if name in options else None
+                self.fields[name] = _plain(document[name]) if name in self._options else None
 
     def rows(self, row_format: RowFormat) -> FloatArray:
         """Return the rows of the request.
@@ -96,59 +107,50 @@ class JsonBody:
             numbers = None if row_format.typed_columns else self._numbers(self._rows, row_format)
             if numbers is not None:
                 return row_format.cast(numbers)
+            if self._in_lists_of_one:  # whatever is wrong is wrong with the body as it came
+                self._in_lists_of_one = None
+                self._read(_parse_object(self._body))
             if len(self._body) > _MOST_BYTES_A_VALUE * row_format.size * len(self._rows):
                 _refuse_overlong(self._rows, row_format)
         return rows_from_lists(_plain(self._rows), row_format)
 
     def _numbers(self, rows: simdjson.Array, row_format: RowFormat) -> NDArray[np.float64] | None:
         """Return all numbers of regular rows; None when they are not, or hold something else."""
-        shape = _shape_of(rows[0])
-        if shape not in row_format.forms:
+        shape = (len(rows), *shape_of(rows[0]))
+        row_shape = (*shape[1:], 1) if self._in_lists_of_one else shape[1:]
+        if row_shape not in row_format.forms:
             return None
-        if not self._is_flat(rows, shape) and not self._is_regular(len(rows), shape):
+        if self._in_lists_of_one:
+            numbers, lists = self._in_lists_of_one
+            return numbers if lists == lists_in(shape) and have_lengths(rows, shape) else None
+        numbers = _numbers_in(rows)
+        if numbers is None or len(numbers) != len(rows) * row_format.size:
             return None
-        try:
-            numbers = np.frombuffer(rows.as_buffer(of_type="d"))
-        except TypeError:  # something else than a number
-            return None
-        return numbers if len(numbers) == len(rows) * row_format.size else None
-
-    def _is_flat(self, rows: simdjson.Array, shape: Shape) -> bool:
-        """Whether rows are lists of scalars; False where brackets elsewhere blur the count."""
-        if len(shape) != 1:
-            return False
-        if not all(isinstance(row, simdjson.Array) and len(row) == shape[0] for row in rows):
-            return False
-        return not _opens_more_lists(self._body, 1 + len(rows))
-
-    def _is_regular(self, rows: int, shape: Shape) -> bool:
-        expected = [
-            b":"
-            + (_array_skeleton((rows, *shape)) if name == self._rows_field else _skeleton(value))
-            for name, value in self._fields_in_order()
-        ]
-        text = self._body if self._has_no_texts() else _STRINGS.sub(b"", self._body)
-        found = text.translate(None, _NOT_SKELETON)
-        return found == b"{" + b",".join(expected) + b"}"
-
-    def _has_no_texts(self) -> bool:
-        """Whether the body's only strings are its fields' names, and those hold no brackets."""
-        quotes = np.count_nonzero(np.frombuffer(self._body, np.uint8) == _QUOTE)
-        return quotes == 2 * len(self._names) and all(map(str.isidentifier, self._names))
-
-    def _fields_in_order(self) -> list[tuple[str, Any]]:
-        return [(name, self.fields.get(name)) for name in self._names]
+        fields = {name: self.fields.get(name, rows) for name in self._names}
+        is_regular = is_array(self._body, fields, cast("str", self._rows_field), shape)
+        return numbers if is_regular else None
 
 
-def _opens_more_lists(body: bytes, lists: int) -> bool:
-    """Whether a body has more opening brackets than it is known to have at least."""
-    if len(body) < _LONG_LIST_BYTES * lists:
-        brackets = np.frombuffer(body, np.uint8) == _BRACKET
-        return int(np.count_nonzero(brackets)) > lists
-    place = -1
-    for _ in range(lists):
-        place = body.index(b"[", place + 1)
-    return body.find(b"[", place + 1) >= 0
+class _InListsOfOne(NamedTuple):
+    """What rows hold whose every number is in a list of its own.
+
+    Attributes:
+        numbers: All numbers.
+        lists: Lists besides those of one number.
+    """
+
+    numbers: NDArray[np.float64]
+    lists: int
+
+
+def _numbers_in(lists: object) -> NDArray[np.float64] | None:
+    """Return all numbers of nested lists, or None when there is something else."""
+    if not isinstance(lists, simdjson.Array):
+        return None
+    try:
+        return np.frombuffer(lists.as_buffer(of_type="d"))
+    except TypeError:
+        return None
 
 
 def _parse_object(body: bytes) -> Mapping[str, Any]:
@@ -190,7 +192,7 @@ def _parse_oversized_numbers(body: bytes) -> object:
     def refuse_constant(_: str) -> object:
         raise MalformedBody("NaN and Infinity are not JSON; every value must be a finite number")
 
-    if _depth(body) > _MOST_NESTED:
+    if depth(body) > _MOST_NESTED:
         raise MalformedBody(_NESTED_TOO_DEEPLY)
     try:
         document: object = json.loads(
@@ -206,12 +208,6 @@ def _parse_oversized_numbers(body: bytes) -> object:
     except ValueError as error:
         raise MalformedBody("the body is not valid JSON") from error
     return document
-
-
-def _depth(body: bytes) -> int:
-    brackets = np.frombuffer(_STRINGS.sub(b"", body).translate(None, _NOT_BRACKETS), np.uint8)
-    opening = (brackets == ord("[")) | (brackets == ord("{"))
-    return int(np.cumsum(np.where(opening, 1, -1)).max(initial=0))
 
 
 def _plain(value: object) -> object:
@@ -232,43 +228,11 @@ def _refuse_overlong(rows: simdjson.Array, row_format: RowFormat) -> None:
         InvalidInput: There is one.
     """
     for number, row in enumerate(rows):
-        if _is_overlong(row, row_format.shape):
+        if exceeds(row, row_format.shape):
             raise InvalidInput.at(
                 f"/{row_format.field}/{number}",
                 f"row {number} holds more than a row's values, {row_format.expected()}",
             )
-
-
-def _is_overlong(values: object, shape: Shape) -> bool:
-    if not isinstance(values, simdjson.Array):
-        return isinstance(values, simdjson.Object)
-    if not shape or len(values) > prod(shape):
-        return True
-    return any(_is_overlong(item, shape[1:]) for item in values)
-
-
-def _shape_of(value: object) -> Shape:
-    shape: list[int] = []
-    while isinstance(value, simdjson.Array):
-        shape.append(len(value))
-        value = value[0] if len(value) else None
-    return tuple(shape)
-
-
-def _array_skeleton(shape: Shape) -> bytes:
-    skeleton = b""
-    for length in reversed(shape):
-        skeleton = b"[" + b",".join([skeleton] * length) + b"]"
-    return skeleton
-
-
-def _skeleton(value: object) -> bytes:
-    if isinstance(value, list):
-        return b"[" + b",".join(map(_skeleton, cast("list[object]", value))) + b"]"
-    if isinstance(value, dict):
-        values = cast("dict[str, object]", value).values()
-        return b"{" + b",".join(b":" + _skeleton(item) for item in values) + b"}"
-    return b""
 
 
 def write_json(answer: Mapping[str, Any], decimals: int | None = None) -> bytes:

@@ -1,5 +1,6 @@
 """JSON to arrays and back."""
 
+import itertools
 import json
 import math
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from service.api.payloads import json as json_payload
+from service.api.payloads import lists_of_one, nesting
 from service.api.payloads.json import JsonBody, write_json
 from service.api.payloads.rows import RowFormat
 from service.errors import InvalidInput, MalformedBody, RequestError, TooManyRows
@@ -20,6 +22,7 @@ from tests.api.payloads.formats import (
     GREY,
     MAX_ROWS,
     PEOPLE,
+    SERIES,
     TABLE,
     formats,
     json_values,
@@ -27,19 +30,30 @@ from tests.api.payloads.formats import (
 )
 
 OPTIONS = ("model", "ids", "conditions")
+COLUMN = RowFormat("codes", (1,), False, False, None, MAX_ROWS)
 NOT_FINITE = "NaN and Infinity are not JSON; every value must be a finite number"
 
-# The two ways to find a list too many, whatever a list's size.
-long_list_bytes = st.sampled_from([0, 10**9])
+# From which size on lists are visited, and searched for: always or never.
+list_sizes = st.tuples(st.sampled_from([0, 10**9]), st.sampled_from([0, 10**9]))
 whitespace = st.text(" \t\r\n", max_size=3)
 # Everything that means something outside of a string and nothing inside.
 tricky_texts = st.text(st.sampled_from('[]{},:"\\/ \n\t1e.-é€😀'), max_size=12)
+
+
+# What breaks JSON, or turns it into other JSON.
+damages = st.sampled_from([*'[]{},:" 15-.', "[5]", "[]", "],[", "null", "1e999", '"a"', "[ 5]"])
+pieces_of_json = st.sampled_from([5, [5], [[5]], "[5]", "a", [], ["[", 5], {"a": [5]}])
 
 
 def read(body: bytes | str | dict[str, Any], row_format: RowFormat) -> np.ndarray:
     text = json.dumps(body) if isinstance(body, dict) else body
     content = text.encode() if isinstance(text, str) else text
     return JsonBody(content, row_format.field, OPTIONS).rows(row_format)
+
+
+def set_list_sizes(patch: pytest.MonkeyPatch, sizes: tuple[int, int]) -> None:
+    patch.setattr(nesting, "_VISITED_LIST_BYTES", sizes[0])
+    patch.setattr(nesting, "_SEARCHED_LIST_BYTES", sizes[1])
 
 
 def in_form(row: np.ndarray, form: tuple[int, ...]) -> list[Any]:
@@ -92,7 +106,7 @@ def test_neither_whitespace_nor_what_other_fields_say_disturbs_the_fast_way(
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_payload, "rows_from_lists", _never)
-        patch.setattr(json_payload, "_LONG_LIST_BYTES", data.draw(long_list_bytes))
+        set_list_sizes(patch, data.draw(list_sizes))
         np.testing.assert_array_equal(read(text, row_format), rows)
 
 
@@ -162,14 +176,14 @@ def test_a_ragged_row_is_found_by_its_pointer(data: st.DataObject) -> None:
         damaged[place] = "a text"
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_payload, "_LONG_LIST_BYTES", data.draw(long_list_bytes))
+        set_list_sizes(patch, data.draw(list_sizes))
         with pytest.raises(InvalidInput) as refused:
             read({row_format.field: values}, row_format)
 
     assert refused.value.faults[0].pointer == f"/{row_format.field}/{number}"
 
 
-@pytest.mark.parametrize("long_list_bytes", [0, 10**9], ids=["searched", "compared"])
+@pytest.mark.parametrize("sizes", [(0, 0), (0, 10**9), (10**9, 0)])
 @pytest.mark.parametrize(
     "others",
     [
@@ -183,9 +197,9 @@ def test_a_ragged_row_is_found_by_its_pointer(data: st.DataObject) -> None:
 )
 @pytest.mark.parametrize("position", ["before", "after"])
 def test_brackets_elsewhere_neither_hide_nor_make_a_ragged_row(
-    others: str, position: str, long_list_bytes: int, monkeypatch: pytest.MonkeyPatch
+    others: str, position: str, sizes: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(json_payload, "_LONG_LIST_BYTES", long_list_bytes)
+    set_list_sizes(monkeypatch, sizes)
 
     def body(rows: str) -> str:
         fields = f'{others}"inputs": {rows}'
@@ -200,6 +214,100 @@ def test_brackets_elsewhere_neither_hide_nor_make_a_ragged_row(
     ):
         with pytest.raises(InvalidInput):
             read(body(rows), TABLE)
+
+
+def outcome(body: bytes, row_format: RowFormat) -> object:
+    """Return the bits of what is read, or what is wrong."""
+    try:
+        return read(body, row_format).tobytes()
+    except RequestError as error:
+        return type(error), str(error), getattr(error, "faults", None)
+
+
+@given(st.data())
+def test_a_damaged_body_means_the_same_however_it_is_looked_at(data: st.DataObject) -> None:
+    row_format = data.draw(st.sampled_from([GREY, SERIES, TABLE, COLUMN]))
+    rows = data.draw(rows_of(row_format))
+    fields = {
+        row_format.field: [
+            in_form(row, data.draw(st.sampled_from(row_format.forms))) for row in rows
+        ]
+    }
+    fields |= data.draw(st.dictionaries(st.sampled_from(OPTIONS), pieces_of_json, max_size=1))
+    order = data.draw(st.permutations(list(fields)))
+    separators = data.draw(st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", " :")]))
+    text = json.dumps({name: fields[name] for name in order}, separators=separators)
+    for _ in range(data.draw(st.integers(0, 3))):
+        place = data.draw(st.integers(0, len(text)))
+        end = place + data.draw(st.integers(0, 2))
+        text = text[:place] + data.draw(damages) + text[end:]
+
+    found: list[object] = []
+    for unwrap, sizes in itertools.product(
+        (lists_of_one.unwrap, lambda _: None), ((0, 0), (0, 10**9), (10**9, 0))
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(json_payload, "unwrap", unwrap)
+            patch.setattr(lists_of_one, "_BLOCK_BYTES", 3)
+            set_list_sizes(patch, sizes)
+            found.append(outcome(text.encode(), row_format))
+
+    assert all(one == found[0] for one in found)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "[[[[1]], 1], [[1], [1]], [[1], [1]]]",
+        "[[[1], [[1]]], [[1], 1], [[1], [1]]]",
+        "[[[1], []], [[1, 1], [1]], [[1], [1]]]",
+        "[[[1], [1]], [[1], [1]], [[1], [1], [1]]]",
+        "[[[1], [1]], [[1], [1], [1]], [[1]]]",
+        "[[[[1], [1]], [[1], [1]], [[1], [1]]]]",
+    ],
+)
+def test_lists_of_one_elsewhere_make_no_row_regular(rows: str) -> None:
+    for body in (
+        f'{{"inputs": [{rows}]}}',
+        f'{{"ids": [5], "inputs": [{rows}]}}',
+        f'{{"inputs": [{rows}], "ids": [5]}}',
+        f'{{"inputs": [{rows}], "model": "[5]"}}',
+    ):
+        with pytest.raises(InvalidInput, match="row 0"):
+            read(body, GREY)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1[[], [1]]",
+        "[1] [1]",
+        "[[1]1]",
+        "[[1] 1]",
+        "[[1][,1]]",
+        "[1[,1]]",
+        "[[01]]",
+        "[[1.]]",
+        "[[.1]]",
+    ],
+)
+def test_brackets_out_of_order_are_no_json_without_them_either(text: str) -> None:
+    for body in (f'{{"inputs": [[[1]], {text}]}}', f'{{"inputs": [[[1], {text}]]}}'):
+        with pytest.raises(MalformedBody, match="the body is not valid JSON"):
+            read(body, SERIES)
+
+
+@pytest.mark.parametrize(
+    "others", ['"ids": ["a"], ', '"model": "[5]", ', '"model": "a", "ids": [5], ', '"model": "a", ']
+)
+def test_lists_of_one_are_read_beside_any_field(others: str) -> None:
+    rows = "[[[1], [2], [3], [4], [5e0]]]"
+    for body in (f'{{{others}"inputs": {rows}}}', f'{{"inputs": {rows}, {others[:-2]}}}'):
+        found = JsonBody(body.encode(), "inputs", OPTIONS)
+        assert found.fields == {
+            name: value for name, value in json.loads(body).items() if name != "inputs"
+        }
+        np.testing.assert_array_equal(found.rows(SERIES).ravel(), [1, 2, 3, 4, 5])
 
 
 def test_rows_whose_values_only_add_up_are_refused() -> None:
