@@ -2,8 +2,9 @@
 
     python -m benchmarks.codec [--rounds 9]
 
-Processor time of one thread, microseconds a body; medians of interleaved rounds. MNIST comes from
-the folder that LATENTSERVE_DATA_DIR names, its reconstructions from ``models/mnist-stacked``.
+Processor time of one thread, microseconds a body; medians of interleaved rounds, with memory
+settled as in the service. MNIST comes from the folder that LATENTSERVE_DATA_DIR names, its
+reconstructions from ``models/mnist-stacked``.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from service.inference.autoencoder import Autoencoder
 from service.inference.graphs import DirectGraph, Ticket, run_to_completion
 from service.inference.session import FloatArray, SessionOptions
 from service.inference.verification import open_verified_sessions
+from service.memory import settle_memory
 from training.datasets import load_dataset
 
 ROW_COUNTS = (1, 64)
@@ -61,11 +63,14 @@ def reading(rows: int, pixels: FloatArray) -> Iterator[Contest]:
     flat = RowFormat("inputs", (VALUES,), False, False, None, rows)
     image = RowFormat("inputs", SHAPE, True, True, None, rows)
     floats = np.random.default_rng(1).random((rows, VALUES), dtype=np.float32)
+    images = pixels.reshape(-1, *SHAPE)
     texts = {
         "random floats, 17 digits": (flat, json.dumps({"inputs": floats.tolist()}).encode()),
-        "random floats, shortest text": (flat, write_json({"inputs": floats})),
-        "MNIST, flat": (image, write_json({"inputs": pixels})),
-        "MNIST, nested": (image, write_json({"inputs": pixels.reshape(-1, *SHAPE)})),
+        "random floats, shortest text": (flat, _orjson({"inputs": floats})),
+        "MNIST, flat": (image, _orjson({"inputs": pixels})),
+        "MNIST, 28 x 28": (image, _orjson({"inputs": images[..., 0]})),
+        "MNIST, 28 x 28 x 1": (image, _orjson({"inputs": images})),
+        "MNIST, 28 x 28 x 1, 17 digits": (image, json.dumps({"inputs": images.tolist()}).encode()),
     }
     for title, (row_format, body) in texts.items():
         yield Contest(f"{title}, {rows} rows", _json_readers(body, row_format), {"JSON": len(body)})
@@ -107,9 +112,11 @@ def _json_readers(body: bytes, row_format: RowFormat) -> dict[str, Work]:
 
 def writing(rows: int, reconstructions: FloatArray) -> Iterator[Contest]:
     """Arrays to answers."""
-    floats = np.random.default_rng(1).random((rows, VALUES), dtype=np.float32)
+    random = np.random.default_rng(1)
     answers = {
-        "random floats": floats,
+        "random floats": random.random((rows, VALUES), dtype=np.float32),
+        "normal floats": random.standard_normal((rows, VALUES), dtype=np.float32),
+        "normal floats, 32 values": random.standard_normal((rows, 32), dtype=np.float32),
         "MNIST reconstructed, flat": reconstructions.reshape(rows, VALUES),
         "MNIST reconstructed, as the service answers it": reconstructions,
     }
@@ -124,6 +131,7 @@ def _writers(values: np.ndarray) -> dict[str, Work]:
     lists = fields | {"reconstructions": values.tolist()}
     return {
         "exact JSON": lambda: write_json(fields),
+        "orjson": lambda: _orjson(fields),
         **{f"decimals={decimals}": _rounding(fields, decimals) for decimals in (2, 4, 6)},
         "npy": lambda: write_npy(values),
         "float32": lambda: bytes(write_raw(values)) if values.nbytes < 2**16 else write_raw(values),
@@ -131,6 +139,10 @@ def _writers(values: np.ndarray) -> dict[str, Work]:
             lists | {"reconstructions": values.tolist()}
         ).encode(),
     }
+
+
+def _orjson(fields: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(fields, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _rounding(fields: Mapping[str, Any], decimals: int) -> Work:
@@ -177,6 +189,7 @@ def main() -> None:
     options = parser.parse_args()
     pixels = load_dataset("mnist").rows[-max(ROW_COUNTS) :].reshape(-1, VALUES)
     reconstructions = reconstruct(pixels)
+    settle_memory()
     for verb, contests in (
         ("read", lambda rows: reading(rows, pixels[:rows])),
         ("written", lambda rows: writing(rows, reconstructions[:rows])),
