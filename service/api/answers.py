@@ -1,5 +1,6 @@
 """From what a call found to the bytes of its answer."""
 
+from functools import lru_cache
 from typing import Any
 
 from service.api.calls import Answer
@@ -30,12 +31,7 @@ def write_answer(
     Returns:
         The body and the headers that belong to it.
     """
-    headers: Headers = [
-        (b"content-type", media_type.encode()),
-        (b"x-model", model.name.encode()),
-        (b"x-model-version", str(model.version).encode()),
-        *answer.headers,
-    ]
+    headers: Headers = [*_headers_of(model, media_type), *answer.headers]
     if media_type == JSON:
         decimals = options.decimals if isinstance(options, RowOptions) else None
         fields = _json_fields(answer, model, options.ids, decimals)
@@ -46,6 +42,15 @@ def write_answer(
         headers.append((b"x-shape", raw_shape(answer.main).encode()))
         return write_raw(answer.main), headers
     return write_image(answer.main, media_type), headers
+
+
+@lru_cache(maxsize=1024)
+def _headers_of(model: LoadedModel, media_type: str) -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (b"content-type", media_type.encode()),
+        (b"x-model", model.name.encode()),
+        (b"x-model-version", str(model.version).encode()),
+    )
 
 
 def _json_fields(

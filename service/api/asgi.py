@@ -5,8 +5,8 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from service.api.calls import CALLS, Call
-from service.api.hot_path import ClientGoneError, HotPath, Reply, out_of_time
+from service.api.calls import CALLS
+from service.api.hot_path import ClientGoneError, Head, HotPath, Reply, out_of_time
 from service.api.middleware import Application, Receive, Scope, Send, send_response
 from service.api.observation import Observation
 from service.inference.graphs import Ticket
@@ -35,25 +35,22 @@ class CallsOverAsgi:
         if call is None:
             await self._app(scope, receive, send)
             return
-        observation = self._hot_path.observe(call, scope["method"], scope["headers"])
+        head = Head(call, scope["query_string"], dict(scope["headers"]))
+        observation = self._hot_path.observe(call, scope["method"], head.headers)
         request_id.set(observation.request_id)
         if scope["method"] != "POST":
             reply = self._hot_path.refuse_method(call, observation)
         else:
-            reply = await self._reply(call, scope, receive, observation)
+            reply = await self._reply(head, receive, observation)
         if reply.headers:  # else the client has gone
             await send_response(send, *reply)
 
-    async def _reply(
-        self, call: Call[Any], scope: Scope, receive: Receive, observation: Observation
-    ) -> Reply:
+    async def _reply(self, head: Head, receive: Receive, observation: Observation) -> Reply:
         try:
             ticket = self._hot_path.ticket()
-            media_type = self._hot_path.admit(observation)
-            observation.body_asked_for = True
+            self._hot_path.admit(head, observation)
             body = await self._read_in_time(receive, ticket)
-            query = scope["query_string"]
-            work = self._hot_path.work(call, media_type, query, body, ticket, observation)
+            work = self._hot_path.work(head, body, ticket, observation)
             return await _while_it_is_wanted(work, receive, ticket)
         except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # whatever it is, it is answered
             return self._hot_path.refuse(observation, error)

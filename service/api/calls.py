@@ -2,7 +2,8 @@
 
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -21,7 +22,7 @@ Options = TypeVar("Options", bound=schemas.CallOptions)
 _SCORE_RECORD = np.dtype([("score", "<f4"), ("p_value", "<f8"), ("anomaly", "?")])
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Work(Generic[Options]):
     """A request that has passed every check.
 
@@ -40,7 +41,7 @@ class Work(Generic[Options]):
     ticket: Ticket
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Answer:
     """What a call found, before it is written in any media type.
 
@@ -55,10 +56,10 @@ class Answer:
     main: NDArray[Any]
     rows_field: str | None
     fields: dict[str, Any]
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Call(Generic[Options]):
     """One of the six calls.
 
@@ -82,7 +83,7 @@ class Call(Generic[Options]):
     run: Callable[[Work[Options]], Awaitable[Answer]]
     summary: str
 
-    @property
+    @cached_property
     def path(self) -> str:
         """The call's path."""
         return f"/{self.capability}"
@@ -153,7 +154,7 @@ async def _sample(work: Work[schemas.SampleOptions]) -> Answer:
         drawn.samples,
         "samples",
         {"samples": drawn.samples, "codes": drawn.codes, "seed": drawn.seed},
-        [(b"x-seed", str(drawn.seed).encode())],
+        ((b"x-seed", str(drawn.seed).encode()),),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from service.api.answers import Body, Headers, write_answer
 from service.api.authentication import Authenticator
 from service.api.calls import Call
-from service.api.media_types import body_type, choose_type, writable_types
+from service.api.media_types import JSON, body_type, choose_type, writable_types
 from service.api.observation import Observation
 from service.api.problems import (
     METHOD_NOT_ALLOWED,
@@ -45,6 +45,26 @@ _log = logging.getLogger(__name__)
 
 class ClientGoneError(Exception):
     """The client closed the connection before its answer."""
+
+
+class Head:
+    """What a request says before its body.
+
+    Attributes:
+        call: The call that it means.
+        query_string: The URL's query, undecoded.
+        headers: Its headers, their names in lower case; of repeated ones the last.
+        media_type: Of its body, once it has been admitted.
+    """
+
+    __slots__ = ("call", "headers", "media_type", "query_string")
+
+    def __init__(self, call: Call[Any], query_string: bytes, headers: dict[bytes, bytes]) -> None:
+        """Take what was parsed; nothing is looked at before ``HotPath.admit``."""
+        self.call = call
+        self.query_string = query_string
+        self.headers = headers
+        self.media_type: str | None = None
 
 
 class Reply(NamedTuple):
@@ -81,7 +101,7 @@ class HotPath:
         self._max_body_bytes = settings.max_body_bytes
         self._timeout_seconds = settings.request_timeout_seconds
 
-    def observe(self, call: Call[Any], method: str, headers: Headers) -> Observation:
+    def observe(self, call: Call[Any], method: str, headers: dict[bytes, bytes]) -> Observation:
         """Begin to observe a request whose head has come."""
         return Observation(
             method, call.path, headers, self._recorder, call.capability, access_log=self._access_log
@@ -91,17 +111,18 @@ class HotPath:
         """Say when a request that begins now is out of time."""
         return Ticket(time.monotonic() + self._timeout_seconds)
 
-    def admit(self, observation: Observation) -> str:
+    def admit(self, head: Head, observation: Observation) -> None:
         """Decide by its head whether a request's body is worth reading.
-
-        Returns:
-            The body's media type.
 
         Raises:
             RequestError: It may not call, or its body is too large or of a kind that is not read.
         """
-        headers = observation.headers
-        self._authenticator.authenticate(headers)
+        self._authenticator.authenticate(head.headers)
+        if head.media_type is None:
+            head.media_type = self._media_type(head.headers)
+        observation.body_asked_for = True
+
+    def _media_type(self, headers: dict[bytes, bytes]) -> str:
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise UnsupportedMediaType("compressed bodies are not read; send it as it is")
         declared = headers.get(b"content-length", b"0")
@@ -120,20 +141,12 @@ class HotPath:
             raise BodyTooLarge(f"the limit is {self._max_body_bytes} bytes")
 
     async def work(
-        self,
-        call: Call[Any],
-        media_type: str,
-        query_string: bytes,
-        body: bytes,
-        ticket: Ticket,
-        observation: Observation,
+        self, head: Head, body: bytes, ticket: Ticket, observation: Observation
     ) -> Reply:
         """Answer a request that has come whole.
 
         Args:
-            call: The call.
-            media_type: Of the body.
-            query_string: The URL's query, undecoded.
+            head: The request's head, which has been admitted.
             body: The body.
             ticket: The request's ticket.
             observation: The request's observation, finished when this returns.
@@ -142,17 +155,18 @@ class HotPath:
             RequestError: One of its kinds; what else is raised is a fault of ours. ``refuse``
                 turns either into an answer.
         """
+        call = head.call
         request = understand(
             call,
-            media_type,
-            query_string,
+            head.media_type or JSON,
+            head.query_string,
             body,
             self._registry,
             max_rows=self._max_rows,
             ticket=ticket,
         )
         observation.model, observation.version = request.model.name, request.model.version
-        wanted = _negotiate(call, request, observation.headers)
+        wanted = _negotiate(call, request, head.headers)
         read_seconds = time.perf_counter() - observation.started
         answer = await call.run(request.work)
         started = time.perf_counter()
@@ -206,7 +220,7 @@ def _negotiate(call: Call[Any], request: Understood, headers: dict[bytes, bytes]
 
 
 def _server_timing(stages: Stages) -> tuple[bytes, bytes]:
-    return b"server-timing", _SERVER_TIMING % tuple(1000 * seconds for seconds in stages)
+    return b"server-timing", _SERVER_TIMING % tuple([1000 * seconds for seconds in stages])
 
 
 def _problem_reply(

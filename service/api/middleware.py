@@ -41,7 +41,7 @@ class ObservationMiddleware:
         observation = Observation(
             scope["method"],
             scope["path"],
-            scope["headers"],
+            dict(scope["headers"]),
             self._recorder,
             access_log=self._access_log,
         )

@@ -47,7 +47,7 @@ class Observation:
         self,
         method: str,
         path: str,
-        headers: list[tuple[bytes, bytes]],
+        headers: dict[bytes, bytes],
         recorder: Recorder,
         call: str = OTHER_PATHS,
         *,
@@ -64,7 +64,7 @@ class Observation:
             access_log: Whether to log a line when it is answered.
         """
         self.started = time.perf_counter()
-        self.headers = dict(headers)
+        self.headers = headers
         given = self.headers.get(b"x-request-id")
         if given is not None and _REQUEST_ID.fullmatch(given):
             self.request_id = given.decode()

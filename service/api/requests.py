@@ -37,7 +37,7 @@ JSON_TEXTS = ("conditions",)
 """Query parameters that are written as JSON."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Understood:
     """A request whose model is known and whose rows are arrays."""
 
@@ -80,32 +80,22 @@ def understand(
         fields |= json_body.fields
     options = _validate(call.options, fields)
     model = registry.resolve(options.model, options.version)
-    model.autoencoder.require(call.capability)
-    is_image = model.manifest.input.kind == "image" and call.rows_field != "codes"
-    readable = readable_types(takes_rows=call.rows_field is not None, is_image=is_image)
-    if media_type not in readable:
-        raise UnsupportedMediaType(
-            f"{call.path} of model {model.name} reads {', '.join(readable)}, not {media_type}"
-        )
-    rows = _rows(call, model, media_type, body, json_body, max_rows)
+    row_format = _row_format(call, model, media_type, max_rows)
+    rows = _rows(row_format, media_type, body, json_body)
     count = row_count(options, rows, max_rows)
     if options.ids is not None and len(options.ids) != count:
         raise InvalidInput.at("/ids", f"{len(options.ids)} ids for {count} rows")
-    conditions = conditions_array(options.conditions, model.manifest.conditions, count)
+    conditions = None
+    if options.conditions is not None or model.manifest.conditions is not None:
+        conditions = conditions_array(options.conditions, model.manifest.conditions, count)
     return Understood(model, Work(model.autoencoder, options, rows, conditions, ticket), count)
 
 
 def _rows(
-    call: Call[Any],
-    model: LoadedModel,
-    media_type: str,
-    body: bytes,
-    json_body: JsonBody | None,
-    max_rows: int,
+    row_format: RowFormat | None, media_type: str, body: bytes, json_body: JsonBody | None
 ) -> FloatArray:
-    if call.rows_field is None:
+    if row_format is None:
         return _NO_ROWS
-    row_format = _row_format(model, call.rows_field, max_rows)
     if json_body is not None:
         return json_body.rows(row_format)
     if media_type == NPY:
@@ -116,8 +106,20 @@ def _rows(
 
 
 @lru_cache(maxsize=1024)
-def _row_format(model: LoadedModel, rows_field: str, max_rows: int) -> RowFormat:
-    describe = RowFormat.of_codes if rows_field == "codes" else RowFormat.of_inputs
+def _row_format(
+    call: Call[Any], model: LoadedModel, media_type: str, max_rows: int
+) -> RowFormat | None:
+    """Say what rows the call takes of this model, if any, or why it takes none like this."""
+    model.autoencoder.require(call.capability)
+    is_image = model.manifest.input.kind == "image" and call.rows_field != "codes"
+    readable = readable_types(takes_rows=call.rows_field is not None, is_image=is_image)
+    if media_type not in readable:
+        raise UnsupportedMediaType(
+            f"{call.path} of model {model.name} reads {', '.join(readable)}, not {media_type}"
+        )
+    if call.rows_field is None:
+        return None
+    describe = RowFormat.of_codes if call.rows_field == "codes" else RowFormat.of_inputs
     return describe(model.manifest, max_rows)
 
 

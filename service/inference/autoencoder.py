@@ -98,6 +98,11 @@ class Autoencoder:
         """
         self.manifest = bundle.manifest
         self._graphs = graphs
+        self._conditional = {
+            name: any(len(self.manifest.graphs[each].inputs) > 1 for each in _parts(name))
+            for name in graphs
+        }
+        self._to_decoder = Onward(graphs[DECODER]) if DECODER in graphs else None
         self._calibration = read_calibration(bundle)
         self._priors = read_priors(bundle)
 
@@ -257,11 +262,13 @@ class Autoencoder:
         self, inputs: FloatArray, conditions: FloatArray | None, ticket: Ticket
     ) -> FloatArray:
         if ROUND_TRIP in self._graphs:
-            outputs, *_ = await self._run(ROUND_TRIP, inputs, conditions, ticket=ticket)
-            return outputs
-        decoder = Onward(self._graphs[DECODER], self._conditions_of(DECODER, conditions))
-        outputs, *_ = await self._run(ENCODER, inputs, conditions, ticket=ticket, onward=decoder)
-        return outputs
+            outputs = await self._run(ROUND_TRIP, inputs, conditions, ticket=ticket)
+        else:
+            onward = self._to_decoder
+            if self._conditional[DECODER]:
+                onward = Onward(self._graphs[DECODER], _given(self.manifest.name, conditions))
+            outputs = await self._run(ENCODER, inputs, conditions, ticket=ticket, onward=onward)
+        return outputs[0]
 
     async def _run(
         self,
@@ -274,27 +281,14 @@ class Autoencoder:
         exclusive: bool = False,
         onward: Onward | None = None,
     ) -> tuple[FloatArray, ...]:
+        others = _given(self.manifest.name, conditions) if self._conditional[graph] else ()
         outputs = await self._graphs[graph].run(
-            rows,
-            *self._conditions_of(graph, conditions),
-            ticket=ticket,
-            exclusive=exclusive,
-            onward=onward,
+            rows, *others, ticket=ticket, exclusive=exclusive, onward=onward
         )
         if not ticket.finite:
             for output in outputs:
                 _refuse_non_finite(output, field)
         return outputs
-
-    def _conditions_of(self, graph: str, conditions: FloatArray | None) -> tuple[FloatArray, ...]:
-        graphs = (ENCODER, DECODER) if graph == ROUND_TRIP else (graph,)
-        if all(len(self.manifest.graphs[name].inputs) == 1 for name in graphs):
-            return ()
-        if conditions is None:
-            raise InvalidInput.at(
-                "/conditions", f"model {self.manifest.name} answers under conditions only"
-            )
-        return (conditions,)
 
     def _default_rate(self) -> float:
         assert self.manifest.anomaly  # noqa: S101  # the capability has been checked
@@ -318,6 +312,16 @@ class Autoencoder:
                 "/prior", f"model {self.manifest.name} has the priors {', '.join(self._priors)}"
             )
         return self._priors[name]
+
+
+def _parts(graph: str) -> tuple[str, ...]:
+    return (ENCODER, DECODER) if graph == ROUND_TRIP else (graph,)
+
+
+def _given(model: str, conditions: FloatArray | None) -> tuple[FloatArray]:
+    if conditions is None:
+        raise InvalidInput.at("/conditions", f"model {model} answers under conditions only")
+    return (conditions,)
 
 
 def _warnings(

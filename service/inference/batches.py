@@ -2,7 +2,7 @@
 
 import time
 from asyncio import Future
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -156,8 +156,7 @@ class Batch:
             piece.job.inputs = tuple([array[first:last] for array in self.joined])
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What became of a batch: its outputs and whether they are finite, or why there are none."""
 
     outcome: Arrays | LatentServeError

@@ -57,7 +57,7 @@ class QueuedGraph:
         meter: Is told of waiting rows and of runs.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # limits, each by its name
         self,
         session: Runnable,
         executor: Executor,
@@ -107,13 +107,13 @@ class QueuedGraph:
         """Rows that wait for a batch."""
         return self._waiting_rows
 
-    async def run(
+    def run(
         self,
         *inputs: FloatArray,
         ticket: Ticket,
         exclusive: bool = False,
         onward: Onward | None = None,
-    ) -> Arrays:
+    ) -> asyncio.Future[Arrays]:
         """Send rows through the graph; see ``Graph.run``.
 
         Rows that were let in here are let in at the graph they go on to.
@@ -134,7 +134,7 @@ class QueuedGraph:
             )
         answer: asyncio.Future[Arrays] = asyncio.get_running_loop().create_future()
         self._queue(Job(inputs, ticket, exclusive, onward, answer))
-        return await answer
+        return answer
 
     def take_over(self, inputs: Arrays, job: Job) -> None:
         """Go on with the rows of a job of the graph before.

@@ -1,7 +1,7 @@
 """What the calls of an autoencoder need of a graph, and the plain way to provide it."""
 
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -49,13 +49,13 @@ class Onward:
 class Graph(Protocol):
     """A graph that rows can be sent through, alone or together with other requests' rows."""
 
-    async def run(
+    def run(
         self,
         *inputs: FloatArray,
         ticket: Ticket,
         exclusive: bool = False,
         onward: Onward | None = None,
-    ) -> tuple[FloatArray, ...]:
+    ) -> Awaitable[tuple[FloatArray, ...]]:
         """Send rows through the graph.
 
         Args:
@@ -102,7 +102,10 @@ class DirectGraph:
 
 def all_finite(arrays: tuple[FloatArray, ...]) -> bool:
     """Whether no array holds an infinity or NaN."""
-    return all(bool(np.isfinite(array).all()) for array in arrays)
+    for array in arrays:  # noqa: SIM110  # a generator costs as much as a small array
+        if not np.isfinite(array).all():
+            return False
+    return True
 
 
 def run_to_completion(call: Coroutine[Any, Any, Answer]) -> Answer:
