@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from service.api.payloads.typed_columns import TypedColumns
 from service.bundle.manifest import ColumnSpec, Manifest
 from service.errors import Fault, InvalidInput, TooManyRows
 from service.inference.session import FloatArray
@@ -88,6 +89,11 @@ class RowFormat:
         typed = any(column.type != "numeric" or column.nullable for column in columns)
         return columns if typed else None
 
+    @cached_property
+    def prepared_columns(self) -> TypedColumns:
+        """The typed columns, for many rows at once."""
+        return TypedColumns(self.typed_columns or ())
+
     def expected(self) -> str:
         """Say in words what one row is."""
         if len(self.forms) == 1:
@@ -125,7 +131,7 @@ class RowFormat:
             values = np.require(values, np.float32, ("C", "A"))
         rows = values.reshape(-1, *self.shape)
         if self.typed_columns:
-            self._check_columns(rows)
+            self._check_columns(rows, self.typed_columns)
         elif self.is_image and rows.view(np.uint32).max() <= _BITS_OF_ONE:
             pass  # what is negative, greater or not finite has larger bits
         else:
@@ -134,18 +140,16 @@ class RowFormat:
                 self._refuse_rows((rows < 0) | (rows > 1), "has a value outside [0, 1]")
         return rows
 
-    def _check_columns(self, rows: FloatArray) -> None:
-        for number, column in enumerate(self.typed_columns or ()):
-            values = rows[:, number]
-            missing = np.isnan(values) & column.nullable
-            wrong = ~(np.isfinite(values) | missing)
-            problem = f"has a value of column {column.name} that is not finite as float32"
-            if column.type != "numeric":
-                codes = len(column.vocabulary or (False, True))
-                known = (values == np.floor(values)) & (values >= 0) & (values < codes)
-                wrong |= ~(known | missing)
+    def _check_columns(self, rows: FloatArray, columns: tuple[ColumnSpec, ...]) -> None:
+        wrong = self.prepared_columns.wrong(rows)
+        if not np.count_nonzero(wrong):
+            return
+        for column, values in zip(columns, wrong.T, strict=True):
+            if column.type == "numeric":
+                problem = f"has a value of column {column.name} that is not finite as float32"
+            else:
                 problem = f"has no valid {column.type} code in column {column.name}"
-            self._refuse_rows(wrong, problem)
+            self._refuse_rows(values, problem)
 
     def _refuse_rows(self, wrong: NDArray[np.bool_], problem: str) -> None:
         if not np.count_nonzero(wrong):
@@ -194,6 +198,10 @@ def rows_from_lists(rows: object, row_format: RowFormat) -> FloatArray:
     if not isinstance(items[0], list) and len(items) == row_format.size:
         detail = "inputs is one row; a list of rows is expected: put the row in a list"
         raise InvalidInput.at(f"/{row_format.field}", detail.replace("inputs", row_format.field))
+    if row_format.typed_columns:
+        numbers = row_format.prepared_columns.numbers(items)
+        if numbers is not None:
+            return row_format.cast(numbers)
     values: list[list[float]] = []
     faults: list[Fault] = []
     for number, row in enumerate(items):
@@ -283,19 +291,24 @@ def rows_to_lists(
         columns: Names and types of the columns.
         decimals: What numbers are rounded to, if anything.
     """
-    return [
-        [_value(number, column, decimals) for number, column in zip(row, columns, strict=True)]
-        for row in cast("list[list[float]]", rows.tolist())
+    values = [
+        _column_values(numbers, column, decimals)
+        for numbers, column in zip(cast("list[list[float]]", rows.T.tolist()), columns, strict=True)
     ]
+    return list(map(list, zip(*values, strict=True)))
 
 
-def _value(number: float, column: ColumnSpec, decimals: int | None) -> object:
+def _column_values(
+    numbers: list[float], column: ColumnSpec, decimals: int | None
+) -> Sequence[object]:
     if column.type == "boolean":
-        return number >= 0.5  # nearer to true than to false
+        return [number >= 0.5 for number in numbers]  # nearer to true than to false
     if column.type == "categorical" and column.vocabulary:
-        nearest = min(max(round(number), 0), len(column.vocabulary) - 1)
-        return column.vocabulary[nearest]
-    return number if decimals is None else round(number, decimals) + 0.0  # -0.0 becomes 0.0
+        categories, last = column.vocabulary, len(column.vocabulary) - 1
+        return [categories[min(max(round(number), 0), last)] for number in numbers]
+    if decimals is None:
+        return numbers
+    return [round(number, decimals) + 0.0 for number in numbers]  # -0.0 becomes 0.0
 
 
 def conditions_array(

@@ -16,6 +16,7 @@ from service.api.payloads.rows import (
     rows_from_lists,
     rows_to_lists,
 )
+from service.api.payloads.typed_columns import TypedColumns
 from service.bundle.manifest import ColumnSpec
 from service.errors import InvalidInput, TooManyRows
 from tests.api.payloads.formats import COLUMNS, GREY, MAX_ROWS, PEOPLE, SERIES, TABLE
@@ -99,6 +100,57 @@ def test_a_wrong_typed_value_is_named_by_its_column(row: list[object], detail: s
     assert refused.value.faults[0].pointer == "/inputs/0"
 
 
+@given(
+    rows=st.lists(
+        st.lists(
+            st.none()
+            | st.booleans()
+            | st.sampled_from([7, 7.0, 8, 10**30, 10**400, 1e300, -0.5])
+            | st.sampled_from(["Bern", "Oslo", "7"])
+            | st.just([1]),
+            min_size=2,
+            max_size=4,
+        )
+        | st.tuples(
+            st.none() | st.integers() | st.floats(-9, 9),
+            st.booleans(),
+            st.sampled_from(["Bern", "Oslo", 7, 7.0]),
+        ).map(list)
+        | st.none(),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_typed_rows_mean_the_same_by_column_as_value_by_value(rows: list[object]) -> None:
+    by_column = outcome(rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TypedColumns, "numbers", lambda *_: None)
+        assert outcome(rows) == by_column
+
+
+def outcome(rows: list[object]) -> object:
+    try:
+        return rows_from_lists(rows, PEOPLE).tobytes()
+    except InvalidInput as error:
+        return str(error), error.faults
+
+
+def test_typed_rows_that_are_right_are_read_by_column() -> None:
+    found = TypedColumns(COLUMNS).numbers([[41, True, 7.0], [None, False, "Bern"]])
+
+    np.testing.assert_array_equal(found, [[41, 1, 2], [np.nan, 0, 0]])
+
+
+def test_a_category_may_be_missing_where_its_column_says_so() -> None:
+    column = ColumnSpec(name="label", type="categorical", vocabulary=("cat", 3), nullable=True)
+    row_format = RowFormat("inputs", (1,), False, False, (column,), MAX_ROWS)
+
+    found = rows_from_lists([["cat"], [None], [3]], row_format)
+
+    np.testing.assert_array_equal(found, [[0], [np.nan], [1]])
+    np.testing.assert_array_equal(TypedColumns((column,)).numbers([[None]]), [[np.nan]])
+
+
 def test_codes_of_categories_and_booleans_are_checked_where_rows_come_as_numbers() -> None:
     good = np.array([[41.5, 1, 2], [np.nan, 0, 0]])
     np.testing.assert_array_equal(PEOPLE.cast(good), good)
@@ -156,6 +208,7 @@ def test_typed_rows_survive_the_way_to_numbers_and_back(
         ([0.4, 0.5, 0.6], [0.4, True, "Oslo"]),
         ([0.4, 9.0, 99.0], [0.4, True, 7]),
         ([0.4, -9.0, -99.0], [0.4, False, "Bern"]),
+        ([0.4, 3e38, 3e38], [0.4, True, 7]),
     ],
 )
 def test_decoded_numbers_become_the_nearest_value_of_their_column(
