@@ -87,9 +87,19 @@ class Connection(HttpToolsProtocol):
             self._begin(Exchange(self, self._hot_path, cast("Head", memory.head), keep_alive=True))
             self._take_missing(memory.body_of(data))
         else:
-            memory.begin(data)
-            super().data_received(data)
-            memory.end()
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        self._memory.begin(data)
+        super().data_received(data)
+        self._memory.end()
+        self._rest_if_free()
+
+    def _rest_if_free(self) -> None:
+        """Begin to be idle, if what has come began no request: an end of line, a dropped body."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if self.idle_since == _BUSY and cycle is not None and cycle.response_complete:
+            self.idle_since = time.monotonic()
 
     def _take_missing(self, data: bytes | memoryview) -> None:
         """Take a piece of the body that follows a known head."""
@@ -99,8 +109,10 @@ class Connection(HttpToolsProtocol):
             self._reading.add(data if len(data) <= missing else data[:missing])
             if not self._missing_bytes:
                 self._end_of_body(self._reading)
+        else:
+            self._rest_if_free()
         if len(data) > missing:
-            self.data_received(bytes(data[missing:]))
+            self._parse(bytes(data[missing:]))
 
     def on_message_begin(self) -> None:
         """Begin a request; the ASGI scope is made only if it is needed."""
@@ -113,10 +125,12 @@ class Connection(HttpToolsProtocol):
         """Choose the way."""
         path, _, query_string = self.url.partition(b"?")
         call = _CALLS_BY_PATH.get(path)
+        headers = dict(self.headers)
         parser = cast("HttpRequestParser", self.parser)  # None once the connection is lost
         if (
             call is None
-            or self.expect_100_continue
+            or b"#" in query_string
+            or b"expect" in headers
             or parser.get_method() != b"POST"
             or parser.should_upgrade()
             or not self._is_free()
@@ -124,7 +138,7 @@ class Connection(HttpToolsProtocol):
             self._take_the_long_way()
             return
         keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
-        head = Head(call, query_string, dict(self.headers))
+        head = Head(call, query_string, headers)
         self._begin(Exchange(self, self._hot_path, head, keep_alive=keep_alive))
 
     def _is_free(self) -> bool:
@@ -133,6 +147,7 @@ class Connection(HttpToolsProtocol):
         return (cycle is None or cycle.response_complete) and not self.flow.write_paused
 
     def _begin(self, exchange: Exchange) -> None:
+        self.idle_since = _BUSY
         # uvicorn looks here to see whether the next request has to wait, and whether to close.
         self.cycle = cast("RequestResponseCycle", exchange)
         self._exchange = self._reading = exchange
@@ -141,6 +156,7 @@ class Connection(HttpToolsProtocol):
             self._watch.begin(exchange)
 
     def _take_the_long_way(self) -> None:
+        self.idle_since = _BUSY
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url = url
