@@ -98,6 +98,7 @@ class QueuedGraph:
         self._waiting_rows = 0
         self._running = 0
         self._woken = False
+        self._seen = 0
         self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -175,10 +176,19 @@ class QueuedGraph:
         await self._idle.wait()
 
     def _wake(self) -> None:
-        """Start batches in the next turn of the loop, when more requests may have come."""
+        """Start batches in a next turn of the loop, when more requests may have come."""
         if not self._woken:
             self._woken = True
-            asyncio.get_running_loop().call_soon(self._start_batches)
+            self._seen = 1
+            asyncio.get_running_loop().call_soon(self._start_when_quiet)
+
+    def _start_when_quiet(self) -> None:
+        """Look once more where several requests came at once: others are mostly on their way."""
+        if self._seen < len(self._jobs) and self._waiting_rows < self._enough_rows:
+            self._seen = len(self._jobs)
+            asyncio.get_running_loop().call_soon(self._start_when_quiet)
+        else:
+            self._start_batches()
 
     def _start_batches(self) -> None:
         self._woken = False
