@@ -136,6 +136,8 @@ class Connection(HttpToolsProtocol):
             or not self._is_free()
         ):
             self._take_the_long_way()
+            if parser.should_upgrade():  # the parser takes its body for what comes next
+                self.cycle.keep_alive = False
             return
         keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
         head = Head(call, query_string, headers)
