@@ -3,7 +3,7 @@
 import asyncio
 from asyncio import Future
 from collections.abc import Coroutine
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from service.api.hot_path import Head, HotPath, Reply
 from service.log_config import request_id
@@ -111,7 +111,9 @@ class Exchange:
         This is what ``asyncio.Task`` does, but at once: a task waits for the loop's next turn to
         begin, and costs as much as all of ``Exchange``.
         """
-        work = cast("Coroutine[Any, Any, Reply]", self._work)
+        work = self._work
+        if work is None:  # it was interrupted when the outcome was there, and this on its way
+            return
         outside = request_id.set(self._observation.request_id)
         try:
             self._wait_for(work.send(None))
