@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.api.calls import CALLS
 from service.api.asgi import CallsOverAsgi
+from service.api.calls import CALLS
 from tests.api.clients import (
     JSON,
     JSON_BODY,
