@@ -181,8 +181,9 @@ class Session:
         except ONNXRUNTIME_ERRORS as error:
             raise InferenceFailed(f"{self.signature.file}: {type(error).__name__}") from error
         rows = inputs[0].shape[:1]
-        if any(output.shape[:1] != rows for output in outputs):
-            raise InferenceFailed(f"{self.signature.file} does not give one row per row")
+        for output in outputs:
+            if output.shape[:1] != rows:
+                raise InferenceFailed(f"{self.signature.file} does not give one row per row")
         return tuple(outputs)
 
 
