@@ -39,7 +39,7 @@ def write_answer(
     if media_type == NPY:
         return write_npy(answer.main), headers
     if media_type == RAW:
-        headers.append((b"x-shape", raw_shape(answer.main).encode()))
+        headers.append((b"x-shape", raw_shape(answer.main)))
         return write_raw(answer.main), headers
     return write_image(answer.main, media_type), headers
 

@@ -8,6 +8,7 @@ from the socket, ``asgi.py`` through the protocol that frameworks and other serv
 import asyncio
 import logging
 import time
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from service.api.answers import Body, Headers, write_answer
@@ -23,7 +24,7 @@ from service.api.problems import (
     problem_for,
     problem_headers,
 )
-from service.api.requests import Understood, understand
+from service.api.requests import understand
 from service.errors import (
     BodyTooLarge,
     DeadlineExceeded,
@@ -166,7 +167,8 @@ class HotPath:
             ticket=ticket,
         )
         observation.model, observation.version = request.model.name, request.model.version
-        wanted = _negotiate(call, request, head.headers)
+        is_image = call.answers_rows and request.model.manifest.input.kind == "image"
+        wanted = _negotiate(head.headers.get(b"accept"), is_image=is_image)
         read_seconds = time.perf_counter() - observation.started
         answer = await call.run(request.work)
         started = time.perf_counter()
@@ -211,9 +213,8 @@ def out_of_time(*, body_has_come: bool) -> DeadlineExceeded:
     return DeadlineExceeded(f"the time limit passed while {unfinished}")
 
 
-def _negotiate(call: Call[Any], request: Understood, headers: dict[bytes, bytes]) -> str:
-    is_image = call.answers_rows and request.model.manifest.input.kind == "image"
-    accept = headers.get(b"accept")
+@lru_cache(maxsize=256)
+def _negotiate(accept: bytes | None, *, is_image: bool) -> str:
     return choose_type(
         None if accept is None else accept.decode("latin-1"), writable_types(is_image=is_image)
     )

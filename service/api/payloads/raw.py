@@ -1,5 +1,6 @@
 """Bare float32 numbers, little-endian and row after row: the media type without a header."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -56,10 +57,15 @@ def write_raw(values: NDArray[Any]) -> bytes | memoryview:
     return numbers.reshape(-1).data.cast("B")
 
 
-def raw_shape(values: NDArray[Any]) -> str:
+def raw_shape(values: NDArray[Any]) -> bytes:
     """Say what shape the numbers of ``write_raw`` have: lengths with commas between them."""
     fields = values.dtype.names
-    return ",".join(map(str, (*values.shape, *([len(fields)] if fields else []))))
+    return _with_commas((*values.shape, len(fields)) if fields else values.shape)
+
+
+@lru_cache(maxsize=256)
+def _with_commas(lengths: tuple[int, ...]) -> bytes:
+    return b",".join([b"%d" % length for length in lengths])
 
 
 def _without_names(values: NDArray[Any]) -> NDArray[Any]:

@@ -106,7 +106,7 @@ def test_an_answer_is_its_numbers_in_row_major_order(shape: tuple[int, ...]) -> 
 
     assert bytes(write_raw(values)) == values.astype("<f4").tobytes()
     assert bytes(write_raw(np.asfortranarray(values))) == values.astype("<f4").tobytes()
-    assert raw_shape(values) == ",".join(map(str, shape))
+    assert raw_shape(values) == ",".join(map(str, shape)).encode()
 
 
 @pytest.mark.skipif(sys.byteorder == "big", reason="big-endian machines must swap bytes")
@@ -121,4 +121,4 @@ def test_scores_become_three_numbers_a_row() -> None:
     written = np.frombuffer(write_raw(SCORES), "<f4").reshape(2, 3)
 
     np.testing.assert_array_equal(written, [[0.5, 0.25, 1], [1.5, 1, 0]])
-    assert raw_shape(SCORES) == "2,3"
+    assert raw_shape(SCORES) == b"2,3"
