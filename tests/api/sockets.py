@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,6 +151,15 @@ class Client:
         self._ended = not piece
         self._received += piece
 
+    async def settle_for_good(self, counter: Callable[[], float]) -> None:
+        """Wait until a number has not changed for a while, which is no proof that it will not."""
+        before, turns = counter(), 0
+        while turns < _TURNS:
+            await asyncio.sleep(0.001)
+            now = counter()
+            turns = turns + 1 if now == before else 0
+            before = now
+
     async def settle(self) -> None:
         """Wait until what has come is answered, as far as it can be before more comes."""
         turns = 0
@@ -228,7 +237,7 @@ async def open_server(
         await running
 
 
-async def until(holds: Any) -> None:
+async def until(holds: Callable[[], object]) -> None:
     """Wait until something holds; the test's own time limit is the only one."""
     while not holds():  # noqa: ASYNC110  # whatever it is, it can only be asked
         await asyncio.sleep(0.001)
