@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import cast
@@ -15,7 +16,7 @@ from service.api.hot_path import ClientGoneError, out_of_time
 from service.metrics import families
 from tests.api.clients import SHARED_LOOP
 from tests.api.moody_model import publish_moody, slow_rows
-from tests.api.sockets import Client, Server, open_server, request, until
+from tests.api.sockets import Client, Server, chunks, open_server, request, until
 from tests.bundles import PLANE
 
 pytestmark = SHARED_LOOP
@@ -63,6 +64,33 @@ async def test_what_comes_in_pieces_is_the_same_body(server: Server) -> None:
             pieces = [GOOD[first : first + size] for first in range(0, len(GOOD), size)]
             await client.deliver(*pieces)
             await expect_codes(client)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_a_body_in_thousands_of_pieces_takes_little_more_than_its_bytes(
+    server: Server, size: int, chunked: bool
+) -> None:
+    blanks = 30_000
+    body = JSON_BODY[:9] + b" " * blanks + JSON_BODY[9:]
+    pieces = [body[first : first + size] for first in range(0, len(body), size)]
+    whole = request(body)
+    async with server.connect() as client:
+        await client.deliver(whole)  # so that its head is known
+        await expect_codes(client)
+        if chunked:
+            await client.deliver(
+                request(headers={"Content-Length": "", "Transfer-Encoding": "chunked"}),
+                *[b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces[:-1]],
+            )
+        else:
+            await client.deliver(whole[: -len(body)], *pieces[:-1])
+        exchange = exchange_of(client)
+        held = sum(map(sys.getsizeof, exchange._pieces))
+        assert held < 2 * blanks + 100_000
+        assert exchange.body_bytes == len(body) - len(pieces[-1])
+        await client.deliver(chunks(pieces[-1]) if chunked else pieces[-1])
+        await expect_codes(client)
 
 
 async def test_an_interruption_between_an_outcome_and_its_answer_is_the_answer(
