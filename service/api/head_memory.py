@@ -77,14 +77,16 @@ class HeadMemory:
     def end(self) -> None:
         """Learn the head, if the parser has now been given a whole request and no more."""
         exchange, self._ended = self._ended, None
-        if exchange is None or self._parsing or self._begun != 1:
+        if self._parsing:
+            return
+        first, self._first = self._first, b""
+        if exchange is None or self._begun != 1:
             return
         if not exchange.keep_alive or b"transfer-encoding" in exchange.head.headers:
             return
         length = self._fed_bytes - exchange.body_bytes
-        found = self._first[:length]
+        found = first[:length]
         if len(found) == length and found.find(_END_OF_HEAD) == length - len(_END_OF_HEAD):
             self.head = exchange.head
             self._bytes = found
             self.body_bytes = exchange.body_bytes
-        self._first = b""

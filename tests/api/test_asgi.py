@@ -203,6 +203,7 @@ async def test_both_ways_answer_alike(
     assert expected.status == case.status, expected.body
     for answer in answers:
         assert answer.comparable() == expected.comparable()
+        assert len(answer.values("date")) == 1
         assert (answer.values("server-timing") == []) == (expected.values("server-timing") == [])
     assert lines.facts == [facts] * (1 + len(answers))
     ids = [answer.values("x-request-id") for answer in (expected, *answers)]
