@@ -11,10 +11,12 @@ is being answered, a client that does not read its answers.
 """
 
 import time
-from asyncio import BaseTransport, Task
+from asyncio import BaseTransport, Task, Transport
+from collections.abc import Sized
 from typing import Any, cast
 
 from httptools import HttpRequestParser
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -31,6 +33,22 @@ from service.metrics.recorder import ConnectionMeter
 _CALLS_BY_PATH = {path.encode(): call for path, call in CALLS.items()}
 _LEAST_WRITTEN_APART_BYTES = 32 * 1024
 _BUSY = float("inf")
+
+
+class _Flow(FlowControl):
+    """Reads no more while whole requests wait for their turn.
+
+    uvicorn goes on reading with each answer: a client that sends faster than it is answered, or
+    reads no answers at all, would fill the memory with requests.
+    """
+
+    def __init__(self, transport: Transport, pipeline: Sized) -> None:
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        if not self._pipeline:
+            super().resume_reading()
 
 
 class Connection(HttpToolsProtocol):
@@ -66,6 +84,7 @@ class Connection(HttpToolsProtocol):
         self._meter.opened()
         self._watch.add_connection(self)
         super().connection_made(transport)  # pyright: ignore[reportArgumentType]  # uvicorn names a subclass
+        self.flow = _Flow(self.transport, self.pipeline)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop what nobody waits for any more."""

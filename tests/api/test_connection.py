@@ -318,19 +318,28 @@ async def test_a_client_that_does_not_read_is_not_read_from(tiny_models_dir: Pat
     async with open_server(tiny_models_dir) as server, server.connect() as client:
         series = families.REQUESTS, "sample", "postcard", "1", "200"
         counted = server.service.memory.segments[0].cells(*series)
-        sent = 0
         flow = client.protocol.flow
-        while not (flow.read_paused and flow.write_paused):
-            await client.send(said)
-            await until(lambda: flow.write_paused or not flow.read_paused)
-            sent += 1
-            assert sent < 10_000
-        await client.settle_for_good(lambda: counted[0])
-        waiting = client.transport.get_write_buffer_size()
-        assert waiting < 2**20 + 4 * answer_bytes
+        sent, reads = 0, False
 
+        async def send() -> None:
+            nonlocal sent
+            while not reads:
+                sent += 1
+                assert sent < 10_000
+                await client.send(said)
+
+        sending = asyncio.create_task(send())
+        await until(lambda: sending.done() or (flow.read_paused and flow.write_paused))
+        await client.settle_for_good(lambda: sent + counted[0])
+        assert not sending.done()
+        assert flow.read_paused
+        assert flow.write_paused
+        assert client.transport.get_write_buffer_size() < 2**20
+        assert len(client.protocol.pipeline) * len(said) < 2**20
+
+        reads = True
         answers = [await client.receive() for _ in range(sent)]
-
+        await sending
         assert counted[0] == sent
     assert {answer.status for answer in answers} == {200}
     assert {answer.body for answer in answers} == {answers[0].body}
