@@ -31,6 +31,7 @@ from service.api.watch import Watch
 from service.metrics.recorder import ConnectionMeter
 
 _CALLS_BY_PATH = {path.encode(): call for path, call in CALLS.items()}
+_MOST_HEAD_BYTES = 64 * 1024
 _LEAST_WRITTEN_APART_BYTES = 32 * 1024
 _BUSY = float("inf")
 
@@ -77,6 +78,8 @@ class Connection(HttpToolsProtocol):
         self._reading: Exchange | None = None
         self._memory = HeadMemory()
         self._missing_bytes = 0
+        self._in_head = False
+        self._head_bytes = 0  # beyond the packet in which it begins
         self.idle_since = _BUSY
 
     def connection_made(self, transport: BaseTransport) -> None:
@@ -109,10 +112,20 @@ class Connection(HttpToolsProtocol):
             self._parse(data)
 
     def _parse(self, data: bytes) -> None:
+        goes_on = self._in_head
         self._memory.begin(data)
         super().data_received(data)
         self._memory.end()
         self._rest_if_free()
+        self._head_bytes = self._head_bytes + len(data) if goes_on and self._in_head else 0
+        if self._head_bytes > _MOST_HEAD_BYTES:
+            self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        """Read no more of a head that does not end; neither uvicorn nor its parser would stop."""
+        if self._is_free() and not self.transport.is_closing():
+            self._write(self._hot_path.refuse_head(_MOST_HEAD_BYTES), keep_alive=False)
+        self.transport.close()
 
     def _rest_if_free(self) -> None:
         """Begin to be idle, if what has come began no request: an end of line, a dropped body."""
@@ -136,12 +149,14 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request; the ASGI scope is made only if it is needed."""
         self._memory.message_begins()
+        self._in_head = True
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
         """Choose the way."""
+        self._in_head = False
         path, _, query_string = self.url.partition(b"?")
         call = _CALLS_BY_PATH.get(path)
         headers = dict(self.headers)

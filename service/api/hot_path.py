@@ -17,6 +17,7 @@ from service.api.calls import Call
 from service.api.media_types import JSON, body_type, choose_type, writable_types
 from service.api.observation import Observation
 from service.api.problems import (
+    HEAD_TOO_LARGE,
     METHOD_NOT_ALLOWED,
     Problem,
     detail_of,
@@ -205,6 +206,11 @@ class HotPath:
         reply = _problem_reply(observation, METHOD_NOT_ALLOWED, f"{call.path} takes POST")
         reply.headers.append((b"allow", b"POST"))
         return reply
+
+    def refuse_head(self, limit_bytes: int) -> Reply:
+        """Finish a request whose head does not end within a limit."""
+        observation = Observation("", "", {}, self._recorder, access_log=self._access_log)
+        return _problem_reply(observation, HEAD_TOO_LARGE, f"the limit is {limit_bytes} bytes")
 
 
 def out_of_time(*, body_has_come: bool) -> DeadlineExceeded:

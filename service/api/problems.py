@@ -123,7 +123,13 @@ NOT_FOUND = Problem(404, "not-found", "There is no such path", "GET /docs lists 
 METHOD_NOT_ALLOWED = Problem(
     405, "method-not-allowed", "The path does not take this method", "Read the Allow header."
 )
-FRAMEWORK_PROBLEMS = {problem.status: problem for problem in (NOT_FOUND, METHOD_NOT_ALLOWED)}
+HEAD_TOO_LARGE = Problem(
+    431, "head-too-large", "The request's head has too many bytes",
+    "Send fewer or shorter headers, and options in the body.",
+)  # fmt: skip
+FRAMEWORK_PROBLEMS = {
+    problem.status: problem for problem in (NOT_FOUND, METHOD_NOT_ALLOWED, HEAD_TOO_LARGE)
+}
 
 
 def problem_for(error: BaseException) -> Problem:

@@ -439,3 +439,26 @@ async def test_connections_are_counted_while_they_are_open(tiny_models_dir: Path
             await until(client.is_gone)
             assert cells[0] == 1
         await until(lambda: cells[0] == 0)
+
+
+async def test_a_head_that_does_not_end_is_read_no_further(server: Server) -> None:
+    endless = b"POST /encode HTTP/1.1\r\nX-Long: " + b"x" * 1000
+    async with server.connect() as client:
+        await client.deliver(endless, *[b"x" * 10_000] * 6)
+        assert not client.transport.is_closing()
+        await client.deliver(*[b"x" * 10_000] * 10)
+        (answer,) = await client.answers()
+
+    assert answer.status == 431
+    assert answer.values("connection") == ["close"]
+    assert answer.json()["type"] == "/errors#head-too-large"
+    assert answer.json()["request_id"] == answer.values("x-request-id")[0]
+
+
+async def test_long_heads_that_end_may_follow_each_other(server: Server) -> None:
+    said = request(GOOD.partition(b"\r\n\r\n")[2], headers={"X-Long": "x" * 40_000})
+    pieces = [said[first : first + 9000] for first in range(0, len(said), 9000)]
+    async with server.connect() as client:
+        for _ in range(4):
+            await client.deliver(*pieces)
+            assert (await client.receive()).status == 200
