@@ -96,6 +96,8 @@ class Connection(HttpToolsProtocol):
         if self._exchange is not None:
             self._exchange.interrupt(ClientGoneError())
         super().connection_lost(exc)
+        # An exchange knows its connection: both would wait for the garbage collector.
+        self.cycle = cast("RequestResponseCycle", None)
 
     def data_received(self, data: bytes) -> None:
         """Take what has come: after a known head the body alone, else all to the parser."""

@@ -1,7 +1,9 @@
 """Whatever comes on a connection, and however it is cut, is answered rightly and in order."""
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -439,6 +441,21 @@ async def test_connections_are_counted_while_they_are_open(tiny_models_dir: Path
             await until(client.is_gone)
             assert cells[0] == 1
         await until(lambda: cells[0] == 0)
+
+
+async def test_a_connection_that_has_gone_is_no_garbage(server: Server) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        async with server.connect() as client:
+            for _ in range(2):
+                await client.deliver(GOOD)
+                assert (await client.receive()).status == 200
+            gone = weakref.ref(client.protocol)
+        del client
+        await until(lambda: gone() is None)
+    finally:
+        gc.enable()
 
 
 async def test_a_head_that_does_not_end_is_read_no_further(server: Server) -> None:
