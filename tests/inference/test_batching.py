@@ -80,11 +80,11 @@ class Bench:
             session, executor, max_batch_rows=most_rows, max_queue_rows=queue_rows, **limits
         )
 
-    def submit(self, rows: Array, **options: Any) -> "asyncio.Task[tuple[FloatArray, ...]]":
+    def submit(self, rows: Array, **options: Any) -> "asyncio.Future[tuple[FloatArray, ...]]":
         options.setdefault("ticket", Ticket())
-        return asyncio.ensure_future(self.graph.run(rows, **options))
+        return self.graph.run(rows, **options)
 
-    async def occupy(self) -> "asyncio.Task[tuple[FloatArray, ...]]":
+    async def occupy(self) -> "asyncio.Future[tuple[FloatArray, ...]]":
         """Send one row and return once it is being run, so that what follows has to wait."""
         task = self.submit(lookup_rows(1, seed=99))
         await self.session.busy()
