@@ -9,6 +9,8 @@ import pytest_asyncio
 import uvloop
 
 from tests.api.clients import Client, open_client
+from tests.api.moody_model import publish_moody
+from tests.api.sockets import Server, open_server
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], AbstractEventLoop]]:
@@ -26,3 +28,12 @@ async def client(tiny_models_dir: Path) -> AsyncGenerator[Client]:
     """One application for a module, whose tests run in the same loop (``SHARED_LOOP``)."""
     async with open_client(tiny_models_dir) as client:
         yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def moody_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Server]:
+    """A server of a model that is slow or fails when its rows say so, for a module."""
+    folder = tmp_path_factory.mktemp("moody")
+    publish_moody(folder)
+    async with open_server(folder) as server:
+        yield server

@@ -57,14 +57,6 @@ async def server(tiny_models_dir: Path) -> AsyncGenerator[Server]:
         yield server
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def moody_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Server]:
-    folder = tmp_path_factory.mktemp("moody")
-    publish_moody(folder)
-    async with open_server(folder) as server:
-        yield server
-
-
 def status(expected: int, slug: str = "", request_id: str | None = None) -> Check:
     def check(answer: Answer) -> None:
         assert answer.status == expected, answer

@@ -3,13 +3,11 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pytest
-import pytest_asyncio
 
 from service.api.exchange import Exchange
 from service.api.hot_path import ClientGoneError, out_of_time
@@ -25,14 +23,6 @@ ROWS = PLANE.rows(2)
 JSON_BODY = json.dumps({"model": "plane", "inputs": ROWS.tolist()}).encode()
 GOOD = request(JSON_BODY)
 SECONDS = 0.5
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Server]:
-    folder = tmp_path_factory.mktemp("moody")
-    publish_moody(folder)
-    async with open_server(folder) as server:
-        yield server
 
 
 def slow(seconds: float = SECONDS) -> bytes:
@@ -58,8 +48,8 @@ async def expect_codes(client: Client) -> None:
     np.testing.assert_allclose(answer.json()["codes"], PLANE.encode(ROWS), atol=1e-5)
 
 
-async def test_what_comes_in_pieces_is_the_same_body(server: Server) -> None:
-    async with server.connect() as client:
+async def test_what_comes_in_pieces_is_the_same_body(moody_server: Server) -> None:
+    async with moody_server.connect() as client:
         for size in (1, 7, 64, len(GOOD)):
             pieces = [GOOD[first : first + size] for first in range(0, len(GOOD), size)]
             await client.deliver(*pieces)
@@ -69,13 +59,13 @@ async def test_what_comes_in_pieces_is_the_same_body(server: Server) -> None:
 @pytest.mark.parametrize("size", [1, 2, 3])
 @pytest.mark.parametrize("chunked", [True, False])
 async def test_a_body_in_thousands_of_pieces_takes_little_more_than_its_bytes(
-    server: Server, size: int, chunked: bool
+    moody_server: Server, size: int, chunked: bool
 ) -> None:
     blanks = 30_000
     body = JSON_BODY[:9] + b" " * blanks + JSON_BODY[9:]
     pieces = [body[first : first + size] for first in range(0, len(body), size)]
     whole = request(body)
-    async with server.connect() as client:
+    async with moody_server.connect() as client:
         await client.deliver(whole)  # so that its head is known
         await expect_codes(client)
         if chunked:
@@ -94,13 +84,13 @@ async def test_a_body_in_thousands_of_pieces_takes_little_more_than_its_bytes(
 
 
 async def test_an_interruption_between_an_outcome_and_its_answer_is_the_answer(
-    server: Server,
+    moody_server: Server,
 ) -> None:
     """An outcome wakes its request in the loop's next turn: much can happen before that."""
-    before = counted(server, 200), counted(server, 500), counted(server, 504)
+    before = counted(moody_server, 200), counted(moody_server, 500), counted(moody_server, 504)
     loop = asyncio.get_running_loop()
 
-    async with server.connect() as client:
+    async with moody_server.connect() as client:
         await client.deliver(GOOD)
         exchange = exchange_of(client)
         outcome = exchange._waiting_for
@@ -120,13 +110,13 @@ async def test_an_interruption_between_an_outcome_and_its_answer_is_the_answer(
 
     assert late.status == 504
     assert late.json()["detail"] == "the time limit passed while the model worked"
-    after = counted(server, 200), counted(server, 500), counted(server, 504)
+    after = counted(moody_server, 200), counted(moody_server, 500), counted(moody_server, 504)
     assert after == (before[0] + 1, before[1], before[2] + 1)
 
 
 @pytest.mark.parametrize("times", [1, 3])
-async def test_an_interrupted_request_is_answered_once(server: Server, times: int) -> None:
-    async with server.connect() as client:
+async def test_an_interrupted_request_is_answered_once(moody_server: Server, times: int) -> None:
+    async with moody_server.connect() as client:
         await client.deliver(slow())
         exchange = exchange_of(client)
         for _ in range(times):
@@ -137,27 +127,27 @@ async def test_an_interrupted_request_is_answered_once(server: Server, times: in
         await expect_codes(client)
 
 
-async def test_a_request_that_was_answered_is_not_interrupted(server: Server) -> None:
-    before = counted(server, 499)
-    async with server.connect() as client:
+async def test_a_request_that_was_answered_is_not_interrupted(moody_server: Server) -> None:
+    before = counted(moody_server, 499)
+    async with moody_server.connect() as client:
         await client.deliver(GOOD)
         await expect_codes(client)
         exchange_of(client).interrupt(ClientGoneError())
         await client.deliver(GOOD)
         await expect_codes(client)
 
-    assert counted(server, 499) == before
+    assert counted(moody_server, 499) == before
 
 
-async def test_a_cancelled_request_is_told_that_the_service_stops(server: Server) -> None:
-    async with server.connect() as client:
+async def test_a_cancelled_request_is_told_that_the_service_stops(moody_server: Server) -> None:
+    async with moody_server.connect() as client:
         await client.deliver(slow())
         exchange = exchange_of(client)
-        assert exchange in server.tasks()
-        exchange.cancel("because the server stops")
+        assert exchange in moody_server.tasks()
+        exchange.cancel("because the moody_server stops")
         answer = await client.receive()
 
-        assert exchange not in server.tasks()
+        assert exchange not in moody_server.tasks()
 
     assert (answer.status, answer.json()["type"]) == (503, "/errors#draining")
     assert answer.json()["detail"] == "the service stopped before the answer was ready"
@@ -186,16 +176,16 @@ async def test_rows_of_a_client_that_left_never_run(tmp_path: Path) -> None:
         assert rows[0] == ran + 1 + len(ROWS)
 
 
-async def test_the_body_of_a_client_that_left_is_forgotten(server: Server) -> None:
-    gone = counted(server, 499, model="")
-    async with server.connect() as client:
+async def test_the_body_of_a_client_that_left_is_forgotten(moody_server: Server) -> None:
+    gone = counted(moody_server, 499, model="")
+    async with moody_server.connect() as client:
         await client.deliver(GOOD[:-1])
         exchange = exchange_of(client)
         assert not exchange.body_has_come
 
     await until(lambda: exchange.response_complete)
-    assert counted(server, 499, model="") == gone + 1
-    assert exchange not in server.tasks()
+    assert counted(moody_server, 499, model="") == gone + 1
+    assert exchange not in moody_server.tasks()
 
 
 async def test_what_is_refused_by_its_head_never_waits(tiny_models_dir: Path) -> None:

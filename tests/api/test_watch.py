@@ -64,14 +64,6 @@ class Timers:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Server]:
-    folder = tmp_path_factory.mktemp("moody")
-    publish_moody(folder)
-    async with open_server(folder) as server:
-        yield server
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Server]:
     folder = tmp_path_factory.mktemp("moody")
     publish_moody(folder)
@@ -153,16 +145,16 @@ async def test_a_model_is_not_waited_for_forever(tmp_path: Path) -> None:
         assert time.monotonic() - started >= 0.2
 
 
-async def test_a_request_in_time_is_not_interrupted(server: Server) -> None:
-    async with server.connect() as client:
+async def test_a_request_in_time_is_not_interrupted(moody_server: Server) -> None:
+    async with moody_server.connect() as client:
         await client.deliver(SLOW)
         assert (await client.receive()).status == 200
 
 
 @pytest.mark.parametrize("path", ["/encode", "/%65ncode"], ids=["short way", "long way"])
-async def test_a_busy_connection_is_not_idle(server: Server, path: str) -> None:
+async def test_a_busy_connection_is_not_idle(moody_server: Server, path: str) -> None:
     slow = SLOW.replace(b"/encode", path.encode())
-    async with server.connect() as client:
+    async with moody_server.connect() as client:
         await client.deliver(slow)
         client.connection.close_if_idle(LATER)
         assert not client.transport.is_closing()
@@ -172,10 +164,10 @@ async def test_a_busy_connection_is_not_idle(server: Server, path: str) -> None:
 @pytest.mark.parametrize("path", ["/encode", "/%65ncode"], ids=["short way", "long way"])
 @pytest.mark.parametrize("first", [request(b"nonsense"), GOOD], ids=["refused", "answered"])
 async def test_a_connection_is_busy_with_its_second_request_too(
-    server: Server, first: bytes, path: str
+    moody_server: Server, first: bytes, path: str
 ) -> None:
     slow = SLOW.replace(b"/encode", path.encode())
-    async with server.connect() as client:
+    async with moody_server.connect() as client:
         await client.deliver(first + slow)
         assert (await client.receive()).status in (200, 400)
         client.connection.close_if_idle(LATER)
@@ -183,8 +175,8 @@ async def test_a_connection_is_busy_with_its_second_request_too(
         assert (await client.receive()).status == 200
 
 
-async def test_a_connection_is_busy_while_a_body_comes(server: Server) -> None:
-    async with server.connect() as client:
+async def test_a_connection_is_busy_while_a_body_comes(moody_server: Server) -> None:
+    async with moody_server.connect() as client:
         await client.deliver(GOOD)
         await expect_codes(client)
         await client.deliver(GOOD[:-1])
@@ -206,8 +198,8 @@ IDLE = {
 
 
 @pytest.mark.parametrize("pieces", IDLE.values(), ids=IDLE)
-async def test_a_connection_is_idle_after(server: Server, pieces: list[bytes]) -> None:
-    async with server.connect() as client:
+async def test_a_connection_is_idle_after(moody_server: Server, pieces: list[bytes]) -> None:
+    async with moody_server.connect() as client:
         before = time.monotonic()
         for piece in pieces:
             await client.deliver(piece)
@@ -292,9 +284,9 @@ async def test_nothing_is_timed_when_nothing_is_open(monkeypatch: pytest.MonkeyP
 
 
 async def test_one_timer_looks_at_all_requests(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    moody_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with server.connect() as client, server.connect() as other:
+    async with moody_server.connect() as client, moody_server.connect() as other:
         watch = client.connection._watch
         await until(lambda: not watch._looking)
         timers = Timers(monkeypatch)
@@ -308,8 +300,8 @@ async def test_one_timer_looks_at_all_requests(
         await until(lambda: not watch._looking)
 
 
-async def test_connections_are_watched_while_they_are_open(server: Server) -> None:
-    async with server.connect() as client:
+async def test_connections_are_watched_while_they_are_open(moody_server: Server) -> None:
+    async with moody_server.connect() as client:
         watch = client.connection._watch
         assert client.connection in watch.connections
     assert client.connection not in watch.connections
