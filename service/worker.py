@@ -158,7 +158,7 @@ class Worker(uvicorn.Server):
     def _connect(self, connection: socket.socket) -> None:
         loop = get_running_loop()
         connecting = loop.create_task(
-            loop.connect_accepted_socket(self._protocol, connection), name="connect"
+            loop.connect_accepted_socket(self.make_protocol, connection), name="connect"
         )
         self._connecting.add(connecting)
         connecting.add_done_callback(self._connected)
@@ -168,7 +168,8 @@ class Worker(uvicorn.Server):
         if not connecting.cancelled():
             connecting.exception()  # a client that has already gone is nobody's fault
 
-    def _protocol(self) -> HttpToolsProtocol:
+    def make_protocol(self) -> HttpToolsProtocol:
+        """Make what answers on one connection."""
         return cast("type[HttpToolsProtocol]", self.config.http_protocol_class)(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )

@@ -65,7 +65,7 @@ def our_service() -> Subject:
 
 
 def simple_subjects() -> tuple[Subject, ...]:
-    """Describe plain FastAPI with both of onnxruntime's thread settings, and an empty server."""
+    """Describe plain FastAPI with both of onnxruntime's thread settings, and two ceilings."""
     in_json = {(RECONSTRUCT, Encoding.JSON): NamedLists("reconstructions")}
     plain = _uvicorn("benchmarks.opponents.plain_fastapi:app")
     return (
@@ -84,12 +84,23 @@ def simple_subjects() -> tuple[Subject, ...]:
             in_json | {(RECONSTRUCT, Encoding.BINARY): Octets()},
             answers=False,
         ),
+        Subject(
+            "bare",
+            "bare protocol",
+            _uvicorn(
+                "benchmarks.opponents.empty:app",
+                "--http",
+                "benchmarks.opponents.bare_protocol:BareProtocol",
+            ),
+            {(RECONSTRUCT, Encoding.BINARY): Octets()},
+        ),
     )
 
 
-def _uvicorn(application: str) -> Callable[[ServedModel, int], tuple[str, ...]]:
+def _uvicorn(application: str, *others: str) -> Callable[[ServedModel, int], tuple[str, ...]]:
     def command(_: ServedModel, port: int) -> tuple[str, ...]:
         program = (sys.executable, "-m", "uvicorn", application, "--port", str(port))
-        return (*program, "--workers", str(PROCESSES), "--no-access-log", "--log-level", "error")
+        quiet = ("--no-access-log", "--log-level", "error")
+        return (*program, *others, "--workers", str(PROCESSES), *quiet)
 
     return command
