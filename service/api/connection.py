@@ -75,7 +75,6 @@ class Connection(HttpToolsProtocol):
         self._watch = watch
         self._meter = meter
         self._exchange: Exchange | None = None
-        self._reading: Exchange | None = None
         self._memory = HeadMemory()
         self._missing_bytes = 0
         self._in_head = False
@@ -139,12 +138,13 @@ class Connection(HttpToolsProtocol):
         """Take a piece of the body that follows a known head."""
         missing = self._missing_bytes
         self._missing_bytes = max(0, missing - len(data))
-        if self._reading is not None:  # else the request has been refused
-            self._reading.add(data if len(data) <= missing else data[:missing])
-            if not self._missing_bytes:
-                self._end_of_body(self._reading)
-        else:
+        exchange = self._reading()
+        if exchange is None:  # the request has been refused
             self._rest_if_free()
+        else:
+            exchange.add(data if len(data) <= missing else data[:missing])
+            if not self._missing_bytes:
+                exchange.begin_work()
         if len(data) > missing:
             self._parse(bytes(data[missing:]))
 
@@ -188,7 +188,7 @@ class Connection(HttpToolsProtocol):
         self.idle_since = _BUSY
         # uvicorn looks here to see whether the next request has to wait, and whether to close.
         self.cycle = cast("RequestResponseCycle", exchange)
-        self._exchange = self._reading = exchange
+        self._exchange = exchange
         if exchange.open():
             self.tasks.add(cast("Task[None]", exchange))
             self._watch.begin(exchange)
@@ -204,29 +204,29 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body to whom it belongs."""
-        if self._reading is None:
+        exchange = self._reading()
+        if exchange is None:
             super().on_body(body)
         else:
-            self._reading.add(body)
+            exchange.add(body)
 
     def on_message_complete(self) -> None:
         """Answer the request, or let uvicorn answer it."""
-        exchange = self._reading
+        exchange = self._reading()
         self._memory.message_ends(exchange)
         if exchange is None:
             super().on_message_complete()
         else:
-            self._end_of_body(exchange)
+            exchange.begin_work()
 
-    def _end_of_body(self, exchange: Exchange) -> None:
-        self._reading = None
-        exchange.begin_work()
+    def _reading(self) -> Exchange | None:
+        """Return the exchange whose body is on its way; what comes of a refused one is dropped."""
+        exchange = self._exchange
+        return None if exchange is None or exchange.body_has_come else exchange
 
     def finish(self, exchange: Exchange, reply: Reply) -> None:
         """Write the answer to the open exchange."""
         self._exchange = None
-        if self._reading is exchange:  # what else comes of its body is dropped
-            self._reading = None
         self.tasks.discard(cast("Task[None]", exchange))
         self._watch.exchanges.discard(exchange)
         if self.transport.is_closing():

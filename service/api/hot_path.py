@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from service.api.answers import Body, Headers, write_answer
 from service.api.authentication import Authenticator
 from service.api.calls import Call
-from service.api.media_types import JSON, body_type, choose_type, writable_types
+from service.api.media_types import body_type, choose_type, writable_types
 from service.api.observation import Observation
 from service.api.problems import (
     HEAD_TOO_LARGE,
@@ -158,9 +158,10 @@ class HotPath:
                 turns either into an answer.
         """
         call = head.call
+        assert head.media_type is not None  # noqa: S101  # it has been admitted
         request = understand(
             call,
-            head.media_type or JSON,
+            head.media_type,
             head.query_string,
             body,
             self._registry,
