@@ -1,12 +1,11 @@
 """The service as processes: one that answers by itself, or a supervisor and its workers."""
 
 import faulthandler
+import os
 import select
 import signal
 import socket
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 from service.app import Service, create_service
@@ -41,15 +40,15 @@ def run_server(settings: Settings) -> None:
 
 
 def _run_workers(settings: Settings) -> int:
+    _end_on_signals()  # until the supervisor acts on them
     # One segment for this process, one for each worker, one for who answers while bundles load.
     service = create_service(settings, settings.workers + 2)
     listener = server_config(settings, service).bind_socket()
     listener.listen(_BACKLOG)
     predecessor: Predecessor | None = None
     if _can_load_before_forking(settings):
-        with _interruptible():
-            predecessor = _answer_meanwhile(settings, service, listener)
-            service = _load(settings, service)
+        predecessor = _answer_meanwhile(settings, service, listener)
+        service = _load(settings, service)
 
     def serve(number: int, channel: socket.socket) -> None:
         faulthandler.enable()  # a worker that is aborted because it hangs says where
@@ -111,19 +110,15 @@ def _single_threaded() -> bool:
     return _TASKS.is_dir() and len(list(_TASKS.iterdir())) == 1
 
 
-@contextmanager
-def _interruptible() -> Generator[None]:
+def _end_on_signals() -> None:
     """Let SIGTERM and SIGINT end the program: as the first process of a container it ignores them.
 
+    At once, for an exception out of a handler is lost wherever compiled code was calling back.
     What has been forked sees its channel close, and stops.
     """
 
     def end(number: int, _frame: object) -> None:
-        raise SystemExit(INTERRUPTED if number == signal.SIGINT else 0)
+        os._exit(INTERRUPTED if number == signal.SIGINT else 0)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)

@@ -116,6 +116,8 @@ class Worker(uvicorn.Server):
             self._channel.close()  # the supervisor sees it, and hands nothing more
         await sleep(_LINGER_SECONDS)
         await super().shutdown(sockets)
+        if self.force_exit:  # then uvicorn does not let the application close
+            await self._registry.close()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:

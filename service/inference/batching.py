@@ -127,7 +127,7 @@ class QueuedGraph:
         """
         rows = len(inputs[0])
         if self._closed:
-            raise Draining("the service is stopping")
+            raise _stopping()
         if self._waiting_rows + rows > self._max_queue_rows:
             raise QueueFull(
                 f"{self._waiting_rows} rows wait already; {rows} more would exceed the limit of"
@@ -171,8 +171,9 @@ class QueuedGraph:
         self._start_batches()
 
     async def close(self) -> None:
-        """Take no more work, and finish what waits."""
+        """Take no more work, end what runs and fail what waits."""
         self._closed = True
+        self.session.stop()
         await self._idle.wait()
 
     def _wake(self) -> None:
@@ -279,14 +280,14 @@ class QueuedGraph:
             outputs = self.session.run(*batch.inputs)
             return Result(outputs, time.perf_counter() - started, all_finite(outputs))
         except LatentServeError as error:
-            return Result(error)
+            return Result(_stopping() if self._closed else error)
         except Exception as error:  # noqa: BLE001  # a fault of ours fails requests, hangs none
             return Result(InferenceFailed(f"{type(error).__name__} while running a batch"))
 
     def _settle_thread(self, batch: Batch, run: "asyncio.Future[Result]") -> None:
         self._running -= 1
         if run.cancelled():
-            self._settle(batch, Result(Draining("the service is stopping")))
+            self._settle(batch, Result(_stopping()))
         else:
             self._settle(batch, run.result())
         self._start_batches()
@@ -308,6 +309,10 @@ class QueuedGraph:
             _share_out(batch.pieces, outcome, finite=result.finite)
         else:
             _queued(following)._take_over_together(batch, outcome)  # noqa: SLF001  # of this class
+
+
+def _stopping() -> Draining:
+    return Draining("the service is stopping")
 
 
 def _share_out(pieces: list[Piece], outputs: Arrays, *, finite: bool) -> None:

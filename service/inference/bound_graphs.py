@@ -89,6 +89,11 @@ class BoundGraphs:
         """Send rows through all graphs; bound memory is kept, because larger runs will come."""
         return self.run(*inputs)
 
+    def stop(self) -> None:
+        """End what runs, for good; see ``Session.stop``."""
+        for session in self._sessions:
+            session.stop()
+
     def _open_lane(self, rows: int) -> _Lane:
         def on_device(tensor: TensorSpec) -> DeviceBuffer:
             return DeviceBuffer((rows, *tensor.shape), self.provider)

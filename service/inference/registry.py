@@ -224,7 +224,11 @@ class Registry:
         return ", ".join(self._versions) or "none"
 
     async def close(self) -> None:
-        """Finish what waits in the queues and take no more."""
+        """Take no more work, end what runs and fail what waits.
+
+        A server calls it when every request has been answered, if only with the news that it
+        stops: what runs then runs for nobody.
+        """
         for version in self:
             if version.loaded is not None:
                 for queue in version.loaded.queues.values():

@@ -83,6 +83,10 @@ class Runnable(Protocol):
         """Send rows through, then give back what larger runs left; see ``Session``."""
         ...
 
+    def stop(self) -> None:
+        """End what runs, for good; see ``Session.stop``."""
+        ...
+
 
 class Buffer(Protocol):
     """A place in memory that a graph can be bound to.
@@ -129,6 +133,7 @@ class Session:
         self.nodes = _nodes_by_provider(self._session)
         self._input_names = [tensor.name for tensor in signature.inputs]
         self._output_names = [tensor.name for tensor in signature.outputs]
+        self._run_options: Any = onnxruntime.RunOptions()
 
     def run(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
         """Run the graph once.
@@ -143,7 +148,7 @@ class Session:
         Raises:
             InferenceFailed: onnxruntime failed, or the graph does not give one row per row.
         """
-        return self._run(inputs)
+        return self._run(inputs, self._run_options)
 
     def run_and_release_memory(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
         """Run the graph once, then give back what larger runs before had left with onnxruntime.
@@ -154,6 +159,13 @@ class Session:
         arena = _ARENAS[self.provider]
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", arena)
         return self._run(inputs, options)
+
+    def stop(self) -> None:
+        """End every run under way before its next node; it fails, and so does each later one.
+
+        For when nobody waits for a run any more but the end of the process.
+        """
+        self._run_options.terminate = True
 
     def bind(
         self,
@@ -171,9 +183,9 @@ class Session:
                 binding.bind_ortvalue_input(name, buffer.value)
             for name, buffer in zip(self._output_names, outputs, strict=True):
                 binding.bind_ortvalue_output(name, buffer.value)
-        return Binding(self._session, binding, self.signature.file)
+        return Binding(self._session, binding, self._run_options, self.signature.file)
 
-    def _run(self, inputs: Sequence[FloatArray], options: Any = None) -> tuple[FloatArray, ...]:
+    def _run(self, inputs: Sequence[FloatArray], options: Any) -> tuple[FloatArray, ...]:
         try:
             outputs: list[FloatArray] = self._session.run(
                 self._output_names, dict(zip(self._input_names, inputs, strict=True)), options
@@ -190,10 +202,11 @@ class Session:
 class Binding:
     """A graph whose inputs and outputs lie at fixed places in memory."""
 
-    def __init__(self, session: Any, binding: Any, file_name: str) -> None:
+    def __init__(self, session: Any, binding: Any, run_options: Any, file_name: str) -> None:
         """Made by ``Session.bind``."""
         self._session = session
         self._binding = binding
+        self._run_options = run_options
         self._file_name = file_name
 
     def run(self) -> None:
@@ -203,7 +216,7 @@ class Binding:
             InferenceFailed: onnxruntime failed, or the outputs have other shapes than bound.
         """
         with translated_errors(self._file_name):
-            self._session.run_with_iobinding(self._binding)
+            self._session.run_with_iobinding(self._binding, self._run_options)
 
 
 @contextmanager

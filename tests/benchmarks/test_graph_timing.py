@@ -26,6 +26,9 @@ class Work:
     def run_and_release_memory(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
         return self.run(*inputs)
 
+    def stop(self) -> None:
+        """Nothing here runs on."""
+
 
 def test_a_run_costs_its_processor_time_without_waits_and_without_the_first() -> None:
     seconds = processor_seconds_per_run(Work(0.1, 0.005), [ROWS])

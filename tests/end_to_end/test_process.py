@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -56,6 +57,42 @@ def test_a_service_that_still_loads_stops_too(
     assert seconds < STOP_SECONDS
 
 
+LOADING_THAT_CALLS_BACK = """
+import os, signal, sys
+from service import server
+from service.settings import read_settings
+
+class Noticed:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):
+            pass
+
+def load(settings, service):
+    Noticed()
+    return service
+
+server._load = load
+server.run_server(read_settings(sys.argv[1:]))
+"""
+
+
+def test_a_stop_is_not_lost_where_an_exception_would_be(tmp_path: Path) -> None:
+    flags = ("--models-dir", str(tmp_path), "--port", "0", "--workers", "2")
+    ended = subprocess.run(
+        [sys.executable, "-c", LOADING_THAT_CALLS_BACK, *flags],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+
+    assert ended.returncode == 0
+    assert "Exception ignored" not in ended.stderr
+
+
 def stop_while_it_works(server: Server, seconds: float) -> Answer:
     """Ask for a slow answer, stop the service meanwhile, and return what came."""
     body = json.dumps({"inputs": slow_rows(seconds).tolist()}).encode()
@@ -79,16 +116,38 @@ def test_a_request_under_way_is_answered_before_the_service_stops(tmp_path: Path
     np.testing.assert_allclose(codes, PLANE.encode(slow_rows(0.4)), rtol=1e-4)
 
 
-def test_a_request_that_takes_too_long_is_told_that_the_service_stops(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_request_that_takes_too_long_is_told_that_the_service_stops(
+    tmp_path: Path, workers: str
+) -> None:
     publish_moody(tmp_path / "models")
-    impatience = ("--shutdown-timeout-seconds", "1")
-    with serving(tmp_path / "models", tmp_path / "log", *impatience) as server:
-        response = stop_while_it_works(server, 1.6)
+    flags = ("--shutdown-timeout-seconds", "1", "--workers", workers)
+    with serving(tmp_path / "models", tmp_path / "log", *flags) as server:
+        response = stop_while_it_works(server, 10 * START_SECONDS)
 
     assert response.status == 503
     assert response.json()["type"] == "/errors#draining"
     assert response.headers["retry-after"] == "1"
     assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_second_interrupt_ends_everything_at_once(tmp_path: Path, workers: str) -> None:
+    publish_moody(tmp_path / "models")
+    flags = ("--shutdown-timeout-seconds", "600", "--workers", workers)
+    with (
+        serving(tmp_path / "models", tmp_path / "log", *flags) as server,
+        Connection(server) as connection,
+    ):
+        body = json.dumps({"inputs": slow_rows(10 * START_SECONDS).tolist()}).encode()
+        connection.send(request(body))
+        time.sleep(0.2)
+        server.process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            server.process.wait(1)
+        server.process.send_signal(signal.SIGINT)
+
+        assert server.process.wait(STOP_SECONDS) == 130
 
 
 @pytest.mark.parametrize(

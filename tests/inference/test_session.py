@@ -2,8 +2,10 @@
 
 import inspect
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from onnxruntime.capi import (
 from service.bundle.manifest import GraphSignature
 from service.errors import InferenceFailed, InvalidGraph, ProviderUnavailable
 from service.inference import session as session_module
+from service.inference.bound_graphs import BoundGraphs
 from service.inference.session import (
     Session,
     SessionOptions,
@@ -26,7 +29,17 @@ from service.inference.session import (
     choose_provider,
     onnxruntime_version,
 )
-from tests.bundles import LABELLED, SCORE, TINY_MODELS, WAVE, TinyModel, tiny_files, tiny_manifest
+from tests.api.moody_model import publish_moody, slow_rows
+from tests.bundles import (
+    LABELLED,
+    PLANE,
+    SCORE,
+    TINY_MODELS,
+    WAVE,
+    TinyModel,
+    tiny_files,
+    tiny_manifest,
+)
 from tests.graphs import (
     BAD_ROW,
     DROPPING,
@@ -96,6 +109,23 @@ def test_threads_running_one_session_at_once_each_get_their_own_answer() -> None
 
     with ThreadPoolExecutor(4) as threads:
         assert all(threads.map(run, range(4)))
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_stopping_ends_what_runs_and_lets_nothing_run_again(tmp_path: Path, bound: bool) -> None:
+    graph_file = publish_moody(tmp_path).folder / "encoder.onnx"
+    session = Session(graph_file.read_bytes(), tiny_manifest(PLANE).graphs["encoder"])
+    runnable = BoundGraphs(session) if bound else session
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(runnable.run, slow_rows(600))
+        time.sleep(0.2)
+        assert not running.done()
+        runnable.stop()
+        with pytest.raises(InferenceFailed):
+            running.result(60)
+
+    with pytest.raises(InferenceFailed):
+        runnable.run(PLANE.rows(1))
 
 
 OTHER_SIGNATURES: dict[str, tuple[GraphSignature, str]] = {
