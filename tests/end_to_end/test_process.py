@@ -59,6 +59,9 @@ def test_a_service_that_still_loads_stops_too(
 
 LOADING_THAT_CALLS_BACK = """
 import os, signal, sys
+from service.inference.processors import keep_libraries_single_threaded
+
+keep_libraries_single_threaded()
 from service import server
 from service.settings import read_settings
 
