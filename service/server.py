@@ -30,17 +30,19 @@ def run_server(settings: Settings) -> None:
 
     Raises:
         ConfigurationError: The service cannot be put together with these settings.
-        SystemExit: The port cannot be had (3), workers kept dying (4), or SIGINT (130).
+        SystemExit: SIGTERM (0), the port cannot be had (3), workers kept dying (4), or SIGINT
+            (130).
     """
+    _end_on_signals()  # until the worker or the supervisor acts on them
     if settings.workers == 1:
         service = create_service(settings)
-        Worker(server_config(settings, service), service).run()
-        return
+        worker = Worker(server_config(settings, service), service)
+        worker.run()
+        sys.exit(INTERRUPTED if worker.interrupted else 0)
     sys.exit(_run_workers(settings))
 
 
 def _run_workers(settings: Settings) -> int:
-    _end_on_signals()  # until the supervisor acts on them
     # One segment for this process, one for each worker, one for who answers while bundles load.
     service = create_service(settings, settings.workers + 2)
     listener = server_config(settings, service).bind_socket()

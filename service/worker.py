@@ -6,6 +6,7 @@ from asyncio import Task, get_running_loop, sleep
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
+from types import FrameType
 from typing import cast
 
 import uvicorn
@@ -52,6 +53,9 @@ class Worker(uvicorn.Server):
 
     With a channel to a supervisor it takes the connections that come through it, says what it is
     ready for, and stops when the supervisor asks or is gone.
+
+    Attributes:
+        interrupted: Whether SIGINT was among what stopped it.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Worker(uvicorn.Server):
             channel: One end of a stream to the supervisor.
         """
         super().__init__(config)
+        self.interrupted = False
         meter = service.recorder.connections(number)
         watch = Watch(config.timeout_keep_alive)
         connection = partial(Connection, service.hot_path, watch, meter)
@@ -77,28 +82,27 @@ class Worker(uvicorn.Server):
         service.recorder.add(WORKERS)
         self._heartbeat = service.recorder.heartbeat(number)
         self._registry = service.registry
-        # What came loaded out of the supervisor has been settled there.
-        self._settled = service.registry.settled
         self._channel = channel
+        self._settling: Task[None] | None = None
         self._connecting = set[Task[object]]()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections; with a channel, from it as well as from the sockets."""
+        # What came loaded out of the supervisor has been settled there.
+        loaded = self._registry.settled
+        if not loaded:
+            self._settling = get_running_loop().create_task(self._settle(), name="settle")
         if self._channel is None:
             await super().startup(sockets)
             return
         self._channel.setblocking(False)
         await super().startup(sockets or [])
         get_running_loop().add_reader(self._channel.fileno(), self._take_connections)
-        self._tell(SERVING + LOADED if self._registry.settled else SERVING)
+        self._tell(SERVING + LOADED if loaded else SERVING)
 
     async def on_tick(self, counter: int) -> bool:
-        """Notice ten times a second what has changed; return whether to stop."""
+        """Show ten times a second that the event loop turns; return whether to stop."""
         self._heartbeat.beat()
-        if not self._settled and self._registry.settled:
-            self._settled = True
-            settle_memory()
-            self._tell(LOADED)
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -116,23 +120,31 @@ class Worker(uvicorn.Server):
             self._channel.close()  # the supervisor sees it, and hands nothing more
         await sleep(_LINGER_SECONDS)
         await super().shutdown(sockets)
-        if self.force_exit:  # then uvicorn does not let the application close
-            await self._registry.close()
+        if self.force_exit:  # then uvicorn leaves the application open, and its models running
+            await self.lifespan.shutdown()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Stop on SIGTERM; under a supervisor SIGINT is for it to act on.
+        """Stop on SIGTERM and SIGINT; under a supervisor SIGINT is for it to act on.
 
         A terminal sends SIGINT to all processes at once, and uvicorn takes a second signal for
-        impatience.
+        impatience. Its own way would send all of them again once it has stopped, and leave to
+        chance which of them the process ends by.
         """
-        if self._channel is None:
-            with super().capture_signals():
-                yield
-            return
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self.handle_exit)
+        signal.signal(signal.SIGINT, self.handle_exit if self._channel is None else signal.SIG_IGN)
         yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take note of a signal to stop."""
+        self.interrupted |= sig == signal.SIGINT
+        super().handle_exit(sig, frame)
+
+    async def _settle(self) -> None:
+        """Tell at once that all is loaded: who has read so of ``/readyz`` may be connecting."""
+        await self._registry.wait_until_settled()
+        self._tell(LOADED)
+        settle_memory()
 
     def _tell(self, message: bytes) -> None:
         if self._channel is not None:

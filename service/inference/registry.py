@@ -75,6 +75,8 @@ class Registry:
             by_version = self._versions.setdefault(location.name, {})
             by_version[location.version] = ModelVersion(location)
         self._resolved: dict[tuple[str | None, int | None], LoadedModel] = {}
+        self._settled = asyncio.Event()
+        self._note_settled()
         self.options = options
         self._default_model = default_model
         self._pinned_versions = dict(pinned_versions or {})
@@ -111,6 +113,10 @@ class Registry:
     def settled(self) -> bool:
         """Whether every configured version has been loaded or refused."""
         return all(version.state != "loading" for version in self)
+
+    async def wait_until_settled(self) -> None:
+        """Return once every configured version has been loaded or refused."""
+        await self._settled.wait()
 
     async def load_all(self) -> None:
         """Read, verify and warm every version that is not yet, off the event loop.
@@ -158,6 +164,11 @@ class Registry:
         by_version = self._versions[version.location.name]
         self._versions[version.location.name] = by_version | {version.location.version: version}
         self._resolved = {}
+        self._note_settled()
+
+    def _note_settled(self) -> None:
+        if self.settled:
+            self._settled.set()
 
     def versions_of(self, name: str) -> list[ModelVersion]:
         """List the versions of a model, ascending.
