@@ -135,7 +135,9 @@ class RowFormat:
         elif self.is_image and rows.view(np.uint32).max() <= _BITS_OF_ONE:
             pass  # what is negative, greater or not finite has larger bits
         else:
-            self._refuse_rows(~np.isfinite(rows), "has a value that is not finite as float32")
+            finite = np.isfinite(rows)
+            if not finite.all():
+                self._refuse_rows(~finite, "has a value that is not finite as float32")
             if self.is_image:
                 self._refuse_rows((rows < 0) | (rows > 1), "has a value outside [0, 1]")
         return rows
