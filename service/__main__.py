@@ -11,6 +11,7 @@ import typer
 from service.errors import BundleError, LatentServeError
 from service.inference.processors import keep_libraries_single_threaded
 from service.memory import exempt_from_collection
+from service.stop_signals import end_on_signals
 
 cli = typer.Typer(
     help="Serve autoencoders over HTTP.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -34,6 +35,7 @@ _DEFAULT_MODELS_DIR = Path("models")
 )
 def serve(context: typer.Context) -> None:
     """Serve the bundles of a folder; ``latentserve serve --help`` lists every setting."""
+    end_on_signals()  # until a worker or the supervisor acts on them
     keep_libraries_single_threaded()
     with exempt_from_collection():
         from service.server import run_server  # noqa: PLC0415  # other commands start without it

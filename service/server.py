@@ -1,9 +1,7 @@
 """The service as processes: one that answers by itself, or a supervisor and its workers."""
 
 import faulthandler
-import os
 import select
-import signal
 import socket
 import sys
 from pathlib import Path
@@ -13,7 +11,8 @@ from service.forking import fork
 from service.inference.session import choose_provider
 from service.memory import settle_memory
 from service.settings import Settings
-from service.supervisor import INTERRUPTED, Predecessor, Supervisor
+from service.stop_signals import INTERRUPTED
+from service.supervisor import Predecessor, Supervisor
 from service.worker import Worker, server_config
 
 _TASKS = Path("/proc/self/task")
@@ -33,7 +32,6 @@ def run_server(settings: Settings) -> None:
         SystemExit: SIGTERM (0), the port cannot be had (3), workers kept dying (4), or SIGINT
             (130).
     """
-    _end_on_signals()  # until the worker or the supervisor acts on them
     if settings.workers == 1:
         service = create_service(settings)
         worker = Worker(server_config(settings, service), service)
@@ -110,17 +108,3 @@ def _can_load_before_forking(settings: Settings) -> bool:
 
 def _single_threaded() -> bool:
     return _TASKS.is_dir() and len(list(_TASKS.iterdir())) == 1
-
-
-def _end_on_signals() -> None:
-    """Let SIGTERM and SIGINT end the program: as the first process of a container it ignores them.
-
-    At once, for an exception out of a handler is lost wherever compiled code was calling back.
-    What has been forked sees its channel close, and stops.
-    """
-
-    def end(number: int, _frame: object) -> None:
-        os._exit(INTERRUPTED if number == signal.SIGINT else 0)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)

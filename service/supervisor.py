@@ -19,11 +19,11 @@ from service.forking import HANDLED_SIGNALS, describe_exit, fork
 from service.metrics.families import WORKER_RESTARTS
 from service.metrics.recorder import Recorder
 from service.metrics.segments import Segment
+from service.stop_signals import INTERRUPTED
 from service.worker_life import LOOK_SECONDS, WorkerLife
 
 WORKERS_KEEP_DYING = 4
 """Exit status of a service whose workers die again and again."""
-INTERRUPTED = 130
 _SHORT_LIFE_SECONDS = 10.0
 _MOST_SHORT_LIVES = 6
 _DELAY_SECONDS = 0.05  # doubled for each short life after the first

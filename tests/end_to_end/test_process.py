@@ -56,12 +56,11 @@ def test_a_service_that_still_loads_stops_too(
 
 
 LOADING_THAT_CALLS_BACK = """
-import os, signal, sys
+import os, signal
 from service.inference.processors import keep_libraries_single_threaded
 
 keep_libraries_single_threaded()
-from service import server
-from service.settings import read_settings
+from service import __main__, server
 
 class Noticed:
     def __del__(self):
@@ -74,14 +73,14 @@ def load(settings, service):
     return service
 
 server._load = load
-server.run_server(read_settings(sys.argv[1:]))
+__main__.main()
 """
 
 
 def test_a_stop_is_not_lost_where_an_exception_would_be(tmp_path: Path) -> None:
     flags = ("--models-dir", str(tmp_path), "--port", "0", "--workers", "2")
     ended = subprocess.run(
-        [sys.executable, "-c", LOADING_THAT_CALLS_BACK, *flags],
+        [sys.executable, "-c", LOADING_THAT_CALLS_BACK, "serve", *flags],
         cwd=ROOT,
         env=environment(),
         capture_output=True,
