@@ -30,6 +30,18 @@ SHUTDOWN_SECONDS = 3
 STOP_SECONDS = SHUTDOWN_SECONDS + 10
 
 
+def run_to_its_end(arguments: list[str], **variables: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        arguments,
+        cwd=ROOT,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+
+
 def test_an_idle_service_stops_at_once(tiny_models_dir: Path, tmp_path: Path) -> None:
     with (
         serving(tiny_models_dir, tmp_path / "log") as server,
@@ -79,15 +91,7 @@ __main__.main()
 
 def test_a_stop_is_not_lost_where_an_exception_would_be(tmp_path: Path) -> None:
     flags = ("--models-dir", str(tmp_path), "--port", "0", "--workers", "2")
-    ended = subprocess.run(
-        [sys.executable, "-c", LOADING_THAT_CALLS_BACK, "serve", *flags],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=START_SECONDS,
-        check=False,
-    )
+    ended = run_to_its_end([sys.executable, "-c", LOADING_THAT_CALLS_BACK, "serve", *flags])
 
     assert ended.returncode == 0
     assert "Exception ignored" not in ended.stderr
@@ -167,15 +171,7 @@ def test_a_second_interrupt_ends_everything_at_once(tmp_path: Path, workers: str
 def test_what_cannot_be_served_is_one_sentence_and_status_2(
     tmp_path: Path, flags: list[str], variables: dict[str, str], sentence: str
 ) -> None:
-    ended = subprocess.run(
-        command(*flags),
-        cwd=ROOT,
-        env=environment(**({"MODELS_DIR": str(tmp_path)} | variables)),
-        capture_output=True,
-        text=True,
-        timeout=START_SECONDS,
-        check=False,
-    )
+    ended = run_to_its_end(command(*flags), **({"MODELS_DIR": str(tmp_path)} | variables))
 
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == f"latentserve: {sentence}\n"
@@ -187,14 +183,8 @@ def test_a_port_in_use_is_named_and_the_service_does_not_start(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = subprocess.run(
-            command("--port", str(port), "--models-dir", str(tmp_path), "--workers", workers),
-            cwd=ROOT,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=START_SECONDS,
-            check=False,
+        ended = run_to_its_end(
+            command("--port", str(port), "--models-dir", str(tmp_path), "--workers", workers)
         )
 
     assert ended.returncode == 3  # uvicorn's status for a failed start
