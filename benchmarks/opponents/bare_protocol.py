@@ -1,7 +1,7 @@
 """The least a Python server of a graph can do: parse HTTP, run what came together, write numbers.
 
-Nothing is checked, counted, named or limited, so no service that answers over the same sockets gets
-past it by much. uvicorn runs it in place of its own protocol (``--http``).
+Nothing is checked, counted, named or limited, so no service in Python that answers over the same
+sockets gets past it by much. uvicorn runs it in place of its own protocol (``--http``).
 """
 
 import asyncio

@@ -112,7 +112,7 @@ class Registry:
     @property
     def settled(self) -> bool:
         """Whether every configured version has been loaded or refused."""
-        return all(version.state != "loading" for version in self)
+        return self._settled.is_set()
 
     async def wait_until_settled(self) -> None:
         """Return once every configured version has been loaded or refused."""
@@ -167,7 +167,7 @@ class Registry:
         self._note_settled()
 
     def _note_settled(self) -> None:
-        if self.settled:
+        if all(version.state != "loading" for version in self):
             self._settled.set()
 
     def versions_of(self, name: str) -> list[ModelVersion]:

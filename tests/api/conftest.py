@@ -9,8 +9,8 @@ import pytest_asyncio
 import uvloop
 
 from tests.api.clients import Client, open_client
-from tests.api.moody_model import publish_moody
 from tests.api.sockets import Server, open_server
+from tests.moody_model import publish_moody
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], AbstractEventLoop]]:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from service.metrics import families
 from tests.api.clients import RAW, SHARED_LOOP
-from tests.api.moody_model import publish_moody, slow_rows
 from tests.api.sockets import Answer, Server, chunks, open_server, request, until
 from tests.bundles import PLANE, POSTCARD
+from tests.moody_model import publish_moody, slow_rows
 
 pytestmark = SHARED_LOOP
 

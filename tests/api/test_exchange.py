@@ -13,9 +13,9 @@ from service.api.exchange import Exchange
 from service.api.hot_path import ClientGoneError, out_of_time
 from service.metrics import families
 from tests.api.clients import SHARED_LOOP
-from tests.api.moody_model import publish_moody, slow_rows
 from tests.api.sockets import Client, Server, chunks, open_server, request, until
 from tests.bundles import PLANE
+from tests.moody_model import publish_moody, slow_rows
 
 pytestmark = SHARED_LOOP
 
@@ -144,7 +144,7 @@ async def test_a_cancelled_request_is_told_that_the_service_stops(moody_server: 
         await client.deliver(slow())
         exchange = exchange_of(client)
         assert exchange in moody_server.tasks()
-        exchange.cancel("because the moody_server stops")
+        exchange.cancel("because the server stops")
         answer = await client.receive()
 
         assert exchange not in moody_server.tasks()

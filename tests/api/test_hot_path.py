@@ -23,8 +23,8 @@ from tests.api.clients import (
     npy_bytes,
     open_client,
 )
-from tests.api.moody_model import failing_rows, publish_moody, slow_rows
 from tests.bundles import PLANE
+from tests.moody_model import failing_rows, publish_moody, slow_rows
 
 pytestmark = SHARED_LOOP
 

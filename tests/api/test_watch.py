@@ -13,9 +13,9 @@ import pytest_asyncio
 
 from service.api.watch import Watch
 from tests.api.clients import SHARED_LOOP
-from tests.api.moody_model import publish_moody, slow_rows
 from tests.api.sockets import Client, Server, chunks, open_server, request, until
 from tests.bundles import PLANE
+from tests.moody_model import publish_moody, slow_rows
 
 pytestmark = SHARED_LOOP
 

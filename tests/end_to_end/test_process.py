@@ -13,7 +13,6 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.api.moody_model import publish_moody, slow_rows
 from tests.bundles import PLANE
 from tests.end_to_end.connections import Answer, Connection, request
 from tests.end_to_end.servers import (
@@ -24,6 +23,7 @@ from tests.end_to_end.servers import (
     environment,
     serving,
 )
+from tests.moody_model import publish_moody, slow_rows
 
 SHUTDOWN_SECONDS = 3
 # Stopping takes a fraction of a second; this much is for machines with other things to do.

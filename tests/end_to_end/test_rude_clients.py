@@ -9,10 +9,10 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.api.moody_model import publish_moody, slow_rows
 from tests.bundles import PLANE
 from tests.end_to_end.connections import Answer, Connection, chunk, request
 from tests.end_to_end.servers import START_SECONDS, Server, serving
+from tests.moody_model import publish_moody, slow_rows
 
 ROWS = PLANE.rows(2)
 GOOD = json.dumps({"inputs": ROWS.tolist()}).encode()

@@ -15,7 +15,6 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.api.moody_model import publish_moody, slow_rows
 from tests.bundles import PLANE, publish_tiny
 from tests.end_to_end.connections import Connection, request
 from tests.end_to_end.servers import START_SECONDS, Server, serving
@@ -27,6 +26,7 @@ from tests.end_to_end.workers import (
     thread_count,
     wait_until,
 )
+from tests.moody_model import publish_moody, slow_rows
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
 

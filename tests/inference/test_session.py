@@ -29,7 +29,6 @@ from service.inference.session import (
     choose_provider,
     onnxruntime_version,
 )
-from tests.api.moody_model import publish_moody, slow_rows
 from tests.bundles import (
     LABELLED,
     PLANE,
@@ -51,6 +50,7 @@ from tests.graphs import (
     lookup_rows,
     signature,
 )
+from tests.moody_model import publish_moody, slow_rows
 
 ENCODER = tiny_files(WAVE)["encoder.onnx"]
 COPY = signature({"inputs": (3,)}, {"outputs": (3,)}, "copy.onnx")

@@ -14,8 +14,8 @@ from service.bundle.manifest import SCHEMA_VERSION
 from service.inference.session import onnxruntime_version
 from service.metrics.families import FAMILIES, INFO_FAMILIES
 from tests.api.clients import Client, open_client
-from tests.api.moody_model import failing_rows, publish_moody
 from tests.bundles import PLANE, publish_tiny
+from tests.moody_model import failing_rows, publish_moody
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "operations.md"
 INPUTS = PLANE.rows(3).tolist()
