@@ -71,7 +71,7 @@ ENV LATENTSERVE_PROVIDERS=cuda \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     NVIDIA_VISIBLE_DEVICES=all
 COPY --from=gpu-environment /opt/latentserve /opt/latentserve
-RUN python -c "import service.__main__, service.offline, service.server"
+RUN python -c "import service.__main__, service.offline, service.processes.server"
 USER 10001:10001
 
 FROM base AS training
@@ -94,5 +94,5 @@ FROM service-base AS service
 COPY --from=service-environment /opt/latentserve /opt/latentserve
 # The base image comes without bytecode of the standard library, and nothing can be written when
 # this runs: importing once here writes it for the modules that the service uses.
-RUN python -c "import service.__main__, service.offline, service.server"
+RUN python -c "import service.__main__, service.offline, service.processes.server"
 USER 10001:10001

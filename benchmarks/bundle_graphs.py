@@ -22,8 +22,12 @@ from benchmarks.catalog import (
     print_table,
 )
 from benchmarks.graph_timing import processor_seconds_per_run
+from service.arrays import FloatArray
 from service.bundle.manifest import DECODER, ENCODER
-from service.inference.session import FloatArray, Session, SessionOptions
+from service.inference.session import (
+    Session,
+    SessionOptions,
+)
 
 BATCH_ROWS = 256
 RUNS = 9

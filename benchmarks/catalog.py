@@ -10,10 +10,10 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
+from service.arrays import FloatArray
 from service.bundle.manifest import DECODER, ENCODER, PRIORS_FILE, Manifest
 from service.bundle.storage import Bundle, read_bundle
 from service.inference.sampling import GaussianMixture
-from service.inference.session import FloatArray
 from training.datasets import Dataset, load_dataset
 from training.generated_points import GENERATORS
 from training.inference import GraphRunner

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from service.inference.session import FloatArray
+from service.arrays import FloatArray
 from training.data_files import cache_dir
 from training.datasets import IntegerArray, load_dataset
 from training.recipe import DatasetName

@@ -20,17 +20,18 @@ import numpy as np
 import orjson
 from pydantic import TypeAdapter
 
-from service.api.payloads.image import read_image, write_image
-from service.api.payloads.json import JsonBody, write_json
-from service.api.payloads.npy import read_npy, write_npy
-from service.api.payloads.raw import read_raw, write_raw
-from service.api.payloads.rows import RowFormat
+from service.arrays import FloatArray
 from service.bundle.storage import find_bundles, read_bundle
+from service.catalog.verification import open_verified_sessions
+from service.formats.image import read_image, write_image
+from service.formats.json import JsonBody, write_json
+from service.formats.npy import read_npy, write_npy
+from service.formats.raw import read_raw, write_raw
+from service.formats.rows import RowFormat
 from service.inference.autoencoder import Autoencoder
-from service.inference.graphs import DirectGraph, Ticket, run_to_completion
-from service.inference.session import FloatArray, SessionOptions
-from service.inference.verification import open_verified_sessions
-from service.memory import settle_memory
+from service.inference.graphs import DirectGraph, RequestContext, run_to_completion
+from service.inference.session import SessionOptions
+from service.processes.tuning import freeze_after_startup
 from training.datasets import load_dataset
 
 ROW_COUNTS = (1, 64)
@@ -177,7 +178,9 @@ def reconstruct(pixels: FloatArray) -> FloatArray:
     sessions, _ = open_verified_sessions(bundle, SessionOptions())
     graphs = {name: DirectGraph(session) for name, session in sessions.items()}
     rows = pixels.reshape(-1, *SHAPE)
-    return run_to_completion(Autoencoder(bundle, graphs).reconstruct(rows, ticket=Ticket()))
+    return run_to_completion(
+        Autoencoder(bundle, graphs).reconstruct(rows, context=RequestContext())
+    )
 
 
 def main() -> None:
@@ -189,7 +192,7 @@ def main() -> None:
     options = parser.parse_args()
     pixels = load_dataset("mnist").rows[-max(ROW_COUNTS) :].reshape(-1, VALUES)
     reconstructions = reconstruct(pixels)
-    settle_memory()
+    freeze_after_startup()
     for verb, contests in (
         ("read", lambda rows: reading(rows, pixels[:rows])),
         ("written", lambda rows: writing(rows, reconstructions[:rows])),

@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.reconstruction_graph import join_graphs
+from service.arrays import FloatArray
 from service.bundle.manifest import (
     CALIBRATION_FILE,
     DECODER,
@@ -30,7 +31,7 @@ from service.bundle.manifest import (
     TensorSpec,
 )
 from service.bundle.storage import BundleLocation, publish_bundle
-from service.inference.session import FloatArray, Session
+from service.inference.session import Session
 
 NAME = "benchmark-dense"
 SCORE = "reconstruction-error"

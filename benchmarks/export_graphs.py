@@ -16,8 +16,12 @@ import numpy as np
 
 from benchmarks.catalog import markdown_table, print_table
 from benchmarks.graph_timing import processor_seconds_per_run
+from service.arrays import FloatArray
 from service.bundle.manifest import DECODER, ENCODER
-from service.inference.session import FloatArray, Session, SessionOptions
+from service.inference.session import (
+    Session,
+    SessionOptions,
+)
 from training.architectures.autoencoder import Autoencoder
 from training.architectures.building import build_autoencoder
 from training.datasets import load_dataset

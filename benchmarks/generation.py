@@ -37,8 +37,8 @@ from benchmarks.classifier import (
     image_classifier,
     ink_classifier,
 )
+from service.arrays import FloatArray
 from service.inference.sampling import Prior, StandardNormal
-from service.inference.session import FloatArray
 from training.recipe import DatasetName
 from training.splitting import Part
 

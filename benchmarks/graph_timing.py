@@ -3,7 +3,8 @@
 import time
 from collections.abc import Sequence
 
-from service.inference.session import FloatArray, Runnable
+from service.arrays import FloatArray
+from service.inference.session import Runnable
 
 
 def processor_seconds_per_run(

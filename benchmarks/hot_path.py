@@ -1,6 +1,6 @@
 """Processor time of a request from its bytes to those of its answer, without sockets, on both ways.
 
-    python -m benchmarks.hot_path [--rounds 9]
+    python -m benchmarks.pipeline [--rounds 9]
 
 Connections whose transport is a stand-in send the next request as soon as they have the answer to
 the one before; so all of them are open at once, as under load. The same requests take the short way
@@ -26,9 +26,9 @@ from benchmarks.serving.dialects import NamedLists, Octets
 from benchmarks.serving.loads import example_rows
 from benchmarks.serving.tables import markdown
 from service.app import create_service
-from service.memory import settle_memory
+from service.processes.tuning import freeze_after_startup
+from service.processes.worker import Worker, server_config
 from service.settings import Settings
-from service.worker import Worker, server_config
 
 DIALECTS = {"binary": Octets(), "JSON": NamedLists("reconstructions")}
 CONNECTIONS = (1, 7, 32)
@@ -114,11 +114,11 @@ async def measure(rounds: int, rows: int) -> str:
         quiet = {"access_log": False, "log_level": "error"}
         settings = Settings(models_dir=Path(folder), threads=1, **quiet)
         service = create_service(settings)
-        service.registry.load_all_here()
+        service.registry.load_all_sync()
     worker = Worker(server_config(settings, service), service)
     worker.config.load()
     worker.lifespan = worker.config.lifespan_class(worker.config)
-    settle_memory()
+    freeze_after_startup()
     found: dict[tuple[str, int, str], list[float]] = {case: [] for case in _cases()}
     for _ in range(rounds):
         for encoding, connections, way in _cases():

@@ -15,9 +15,10 @@ import numpy as np
 from scipy.stats import betabinom
 from sklearn.metrics import roc_auc_score
 
+from service.arrays import FloatArray
 from service.bundle.storage import read_bundle_at
-from service.inference.session import FloatArray, SessionOptions
-from service.inference.verification import open_verified_sessions
+from service.catalog.verification import open_verified_sessions
+from service.inference.session import SessionOptions
 from training.datasets import load_dataset
 from training.metrics import binary_cross_entropy, peak_signal_to_noise_ratio
 from training.recipe_files import load_recipe

@@ -32,8 +32,8 @@ from benchmarks.catalog import (
     open_with_data,
     print_table,
 )
+from service.arrays import FloatArray
 from service.bundle.manifest import ENCODER
-from service.inference.session import FloatArray
 from training.gates import is_linear
 from training.linear_baseline import fit_linear_baseline, principal_angle_degrees
 from training.metrics import binary_cross_entropy, mean_squared_error

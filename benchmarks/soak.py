@@ -32,10 +32,10 @@ PROBLEM = "application/problem+json"
 ROW_COUNTS = (1, 2, 7, 100)
 TIMEOUT_SECONDS = 120.0
 TOLERANCE = 1e-6  # of the larger of 1 and the largest value: what batches of other sizes round
-MOST_DIFFERENCES = 20
+MAX_DIFFERENCES = 20
 SEED = 81
 IMPATIENT_SHARE = 0.05
-MOST_PATIENCE_SECONDS = 0.02
+MAX_PATIENCE_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ async def make_together(
                 request = requests[chosen]
                 patience = None
                 if chooser.random() < IMPATIENT_SHARE:
-                    patience = chooser.uniform(0, MOST_PATIENCE_SECONDS)
+                    patience = chooser.uniform(0, MAX_PATIENCE_SECONDS)
                 try:
                     async with asyncio.timeout(patience):
                         response = await http.request(
@@ -367,7 +367,7 @@ def main() -> None:
     print(", ".join(f"{count} of {status}" for status, count in sorted(report.statuses.items())))
     print(f"{report.abandoned} requests whose client left before the answer")
     print(f"{len(report.differences)} answers differ from the same request alone")
-    for difference in report.differences[:MOST_DIFFERENCES]:
+    for difference in report.differences[:MAX_DIFFERENCES]:
         print(f"  {difference}")
     sys.exit(1 if report.differences else 0)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import keras
 
-from service.inference.session import FloatArray
+from service.arrays import FloatArray
 from training.architectures.building import build_autoencoder
 from training.datasets import load_dataset
 from training.fitting import Trainer

@@ -10,8 +10,8 @@ import typer
 
 from service.errors import BundleError, LatentServeError
 from service.inference.processors import keep_libraries_single_threaded
-from service.memory import exempt_from_collection
-from service.stop_signals import end_on_signals
+from service.processes.signals import exit_on_signals
+from service.processes.tuning import exempt_from_collection
 
 cli = typer.Typer(
     help="Serve autoencoders over HTTP.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -35,10 +35,10 @@ _DEFAULT_MODELS_DIR = Path("models")
 )
 def serve(context: typer.Context) -> None:
     """Serve the bundles of a folder; ``latentserve serve --help`` lists every setting."""
-    end_on_signals()  # until a worker or the supervisor acts on them
+    exit_on_signals()  # until a worker or the supervisor acts on them
     keep_libraries_single_threaded()
     with exempt_from_collection():
-        from service.server import run_server  # noqa: PLC0415  # other commands start without it
+        from service.processes.server import run_server  # noqa: PLC0415  # other commands start without it
         from service.settings import read_settings  # noqa: PLC0415
     run_server(read_settings(context.args))
 
@@ -83,15 +83,15 @@ def score(
     """Score rows without a server; writes CSV: row, score, p_value, anomaly."""
     from service.offline import score_file  # noqa: PLC0415  # onnxruntime loads only when used
 
-    judgement = score_file(
+    decision = score_file(
         rows, models_dir, name=model, version=version, false_positive_rate=false_positive_rate
     )
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["row", "score", "p_value", "anomaly"])
-    columns = (judgement.scores, judgement.p_values, judgement.anomalies)
+    columns = (decision.scores, decision.p_values, decision.anomalies)
     for number, (value, p_value, anomaly) in enumerate(zip(*columns, strict=True)):
         writer.writerow([number, f"{value:.9g}", f"{p_value:.9g}", int(anomaly)])
-    for warning in judgement.warnings:
+    for warning in decision.warnings:
         typer.echo(warning, err=True)
 
 

@@ -14,9 +14,9 @@ from starlette.exceptions import HTTPException
 from service import __version__
 from service.api import openapi
 from service.api.asgi import CallsOverAsgi
-from service.api.authentication import AdmitEveryone
-from service.api.hot_path import HotPath
-from service.api.middleware import Application, ObservationMiddleware
+from service.api.authentication import AllowAll
+from service.api.middleware import Application, RecordMiddleware
+from service.api.pipeline import Pipeline
 from service.api.problems import (
     PROBLEMS,
     Problem,
@@ -28,10 +28,10 @@ from service.api.problems import (
 )
 from service.api.routes import errors, health, metrics, models
 from service.bundle.storage import find_bundles
-from service.errors import ConfigurationError, Fault, InvalidInput, LatentServeError
-from service.inference.loading import LoadOptions
+from service.catalog.loading import LoadOptions
+from service.catalog.registry import Registry
+from service.errors import ConfigurationError, FieldError, InvalidInput, LatentServeError
 from service.inference.processors import usable_processors
-from service.inference.registry import Registry
 from service.inference.session import SessionOptions, choose_provider
 from service.log_config import configure_logging, request_id
 from service.metrics.recorder import Recorder
@@ -45,14 +45,14 @@ class Service:
 
     Attributes:
         app: The ASGI application.
-        hot_path: Answers the six calls, for the application and for connections.
+        pipeline: Answers the six calls, for the application and for connections.
         registry: The models that it serves.
         recorder: What it counts with.
         memory: Where the numbers of all processes are.
     """
 
     app: Application
-    hot_path: HotPath
+    pipeline: Pipeline
     registry: Registry
     recorder: Recorder
     memory: SharedMemory
@@ -99,9 +99,9 @@ def create_service(settings: Settings, segments: int = 1) -> Service:
     for module in (models, health, metrics, errors):
         routes.include_router(module.router)
     _answer_errors_with_problems(routes)
-    observed = ObservationMiddleware(routes, recorder, access_log=settings.access_log)
-    hot_path = HotPath(registry, settings, AdmitEveryone(), recorder)
-    return Service(CallsOverAsgi(observed, hot_path), hot_path, registry, recorder, memory)
+    observed = RecordMiddleware(routes, recorder, access_log=settings.access_log)
+    pipeline = Pipeline(registry, settings, AllowAll(), recorder)
+    return Service(CallsOverAsgi(observed, pipeline), pipeline, registry, recorder, memory)
 
 
 def create_registry(settings: Settings, recorder: Recorder) -> Registry:
@@ -140,15 +140,17 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
 
 
 def _answer_errors_with_problems(app: FastAPI) -> None:
-    def respond(problem: Problem, detail: str, faults: tuple[Fault, ...] = ()) -> Response:
-        body = problem_body(problem, detail, request_id.get() or "", faults)
+    def respond(
+        problem: Problem, detail: str, field_errors: tuple[FieldError, ...] = ()
+    ) -> Response:
+        body = problem_body(problem, detail, request_id.get() or "", field_errors)
         headers = {name.decode(): value.decode() for name, value in problem_headers(problem)}
         return Response(body, problem.status, headers)
 
     @app.exception_handler(LatentServeError)
     async def _own(_: Request, error: LatentServeError) -> Response:
         problem = problem_for(error)
-        return respond(problem, detail_of(error, problem), getattr(error, "faults", ()))
+        return respond(problem, detail_of(error, problem), getattr(error, "field_errors", ()))
 
     @app.exception_handler(HTTPException)
     async def _framework(_: Request, error: HTTPException) -> Response:
@@ -159,11 +161,11 @@ def _answer_errors_with_problems(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> Response:
-        faults = tuple(
-            Fault("/" + "/".join(str(step) for step in item["loc"][1:]), item["msg"])
+        field_errors = tuple(
+            FieldError("/" + "/".join(str(step) for step in item["loc"][1:]), item["msg"])
             for item in error.errors()
         )
-        return respond(PROBLEMS[InvalidInput], faults[0].detail, faults)
+        return respond(PROBLEMS[InvalidInput], field_errors[0].detail, field_errors)
 
     @app.exception_handler(Exception)
     async def _unexpected(_: Request, error: Exception) -> Response:

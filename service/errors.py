@@ -93,7 +93,7 @@ class InferenceFailed(LatentServeError):
 
 
 @dataclass(frozen=True)
-class Fault:
+class FieldError:
     """One place of a request that is wrong.
 
     Attributes:
@@ -110,18 +110,18 @@ class RequestError(LatentServeError):
     """A request cannot be answered, for a reason that its sender can read and act on.
 
     Attributes:
-        faults: The places that are wrong, when they can be named.
+        field_errors: The places that are wrong, when they can be named.
     """
 
-    def __init__(self, detail: str, faults: Sequence[Fault] = ()) -> None:
+    def __init__(self, detail: str, field_errors: Sequence[FieldError] = ()) -> None:
         """Keep the sentence for the client and the places it speaks of.
 
         Args:
             detail: One sentence that names shapes, counts, types or limits, never values.
-            faults: The places that are wrong, when they can be named.
+            field_errors: The places that are wrong, when they can be named.
         """
         super().__init__(detail)
-        self.faults = tuple(faults)
+        self.field_errors = tuple(field_errors)
 
 
 class MalformedBody(RequestError):
@@ -150,7 +150,7 @@ class InvalidInput(RequestError):
     @classmethod
     def at(cls, pointer: str, detail: str) -> "InvalidInput":
         """Make the error of exactly one wrong place, whose sentence is also the summary."""
-        return cls(detail, [Fault(pointer, detail)])
+        return cls(detail, [FieldError(pointer, detail)])
 
 
 class ModelRequired(InvalidInput):

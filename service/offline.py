@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from service.api.payloads.npy import read_npy
-from service.api.payloads.rows import RowFormat
 from service.bundle.storage import BundleLocation, find_bundles, read_bundle
+from service.catalog.verification import open_verified_sessions
 from service.errors import BundleNotFound, ModelRequired
-from service.inference.autoencoder import Autoencoder, Judgement
-from service.inference.graphs import DirectGraph, Ticket, run_to_completion
+from service.formats.npy import read_npy
+from service.formats.rows import RowFormat
+from service.inference.autoencoder import AnomalyDecision, Autoencoder
+from service.inference.graphs import DirectGraph, RequestContext, run_to_completion
 from service.inference.session import SessionOptions
-from service.inference.verification import open_verified_sessions
 
 _NO_LIMIT = 2**63
 
@@ -21,7 +21,7 @@ def score_file(
     name: str | None = None,
     version: int | None = None,
     false_positive_rate: float | None = None,
-) -> Judgement:
+) -> AnomalyDecision:
     """Score the rows of a ``.npy`` file as ``/anomaly-score`` does.
 
     Args:
@@ -39,7 +39,7 @@ def score_file(
     graphs = {graph: DirectGraph(session) for graph, session in sessions.items()}
     inputs = read_npy(rows.read_bytes(), RowFormat.of_inputs(bundle.manifest, _NO_LIMIT))
     call = Autoencoder(bundle, graphs).score(
-        inputs, ticket=Ticket(), false_positive_rate=false_positive_rate
+        inputs, context=RequestContext(), false_positive_rate=false_positive_rate
     )
     return run_to_completion(call)
 

@@ -41,32 +41,32 @@ def test_a_file_is_scored_as_the_model_does_in_numpy(
     rows = model.rows(7, seed=3)
     if model.columns:
         rows[:, 1:] = rows[:, 1:] > 0  # a boolean and one of two categories
-    judgement = score_file(save(rows), tiny_models_dir, name=model.name, false_positive_rate=0.2)
-    at_least = (model.calibration >= judgement.scores[:, None].astype(np.float64)).sum(axis=1)
+    decision = score_file(save(rows), tiny_models_dir, name=model.name, false_positive_rate=0.2)
+    at_least = (model.calibration >= decision.scores[:, None].astype(np.float64)).sum(axis=1)
 
-    assert np.allclose(judgement.scores, model.score(rows), atol=1e-5)
-    assert judgement.p_values.tolist() == ((1 + at_least) / 100).tolist()
-    assert judgement.anomalies.tolist() == (judgement.p_values <= 0.2).tolist()
+    assert np.allclose(decision.scores, model.score(rows), atol=1e-5)
+    assert decision.p_values.tolist() == ((1 + at_least) / 100).tolist()
+    assert decision.anomalies.tolist() == (decision.p_values <= 0.2).tolist()
 
 
 def test_more_rows_than_one_batch_are_scored_in_order(tiny_models_dir: Path, save: Save) -> None:
     rows = PLANE.rows(1000)
-    judgement = score_file(save(rows), tiny_models_dir, name="plane")
+    decision = score_file(save(rows), tiny_models_dir, name="plane")
 
-    assert np.allclose(judgement.scores, PLANE.score(rows), atol=1e-4)
+    assert np.allclose(decision.scores, PLANE.score(rows), atol=1e-4)
 
 
 def test_pixels_of_bytes_are_divided_as_over_http(tiny_models_dir: Path, save: Save) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (4, *STAMP.shape), np.uint8)
-    judgement = score_file(save(pixels), tiny_models_dir, name="stamp")
+    decision = score_file(save(pixels), tiny_models_dir, name="stamp")
 
-    assert np.allclose(judgement.scores, STAMP.score((pixels / 255).astype(np.float32)), atol=1e-5)
+    assert np.allclose(decision.scores, STAMP.score((pixels / 255).astype(np.float32)), atol=1e-5)
 
 
 def test_the_default_rate_is_the_manifest_s(tiny_models_dir: Path, save: Save) -> None:
-    judgement = score_file(save(PLANE.rows(1)), tiny_models_dir, name="plane")
+    decision = score_file(save(PLANE.rows(1)), tiny_models_dir, name="plane")
 
-    assert judgement.threshold == PLANE.calibration[-1]
+    assert decision.threshold == PLANE.calibration[-1]
 
 
 def test_the_only_model_need_not_be_named_and_the_highest_version_is_meant(

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from service.bundle.storage import read_bundle_at
+from service.catalog.verification import replay_golden
 from service.errors import LatentServeError
-from service.inference.verification import replay_golden
 from training.data_files import cache_dir
 from training.errors import RecipeError
 from training.progress import show_progress

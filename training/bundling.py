@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 import numpy as np
 
+from service.arrays import FloatArray
 from service.bundle.manifest import (
     CALIBRATION_FILE,
     GOLDEN_FILE,
@@ -28,9 +29,8 @@ from service.bundle.manifest import (
     Provenance,
     ScoreSpec,
 )
+from service.catalog.verification import golden_key
 from service.inference.scoring import Scores
-from service.inference.session import FloatArray
-from service.inference.verification import golden_key
 from training.latent_density import CodeDensity
 from training.recipe import CorruptionPart, GaussianCorruption, Recipe
 from training.scorers import scorer_graph_name, scorer_named

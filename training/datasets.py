@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import FloatArray
 from service.bundle.manifest import ColumnSpec, InputSpec
-from service.inference.session import FloatArray
 from training.data_files import DataFile, local_file, read_data_file
 from training.file_formats import beats_from_npz, beats_from_ucr_archive, gunzip, parse_idx
 from training.generated_points import GENERATORS

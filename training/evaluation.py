@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
+from service.arrays import FloatArray
 from service.bundle.manifest import Metric
 from service.inference.scoring import Scores
-from service.inference.session import FloatArray
 from training.calibration import calibrate
 from training.gates import is_linear, judge
 from training.latent_density import fit_code_density

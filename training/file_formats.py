@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.session import FloatArray
+from service.arrays import FloatArray
 from training.errors import DatasetCorrupted
 
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from service.inference.session import FloatArray
+from service.arrays import FloatArray
 from training.architectures.autoencoder import Autoencoder
 from training.checkpoints import RunFolder
 from training.errors import TrainingDiverged

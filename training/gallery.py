@@ -15,11 +15,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from service.arrays import FloatArray
 from service.bundle.storage import read_bundle_at
+from service.catalog.verification import open_verified_sessions
 from service.inference.autoencoder import Autoencoder
-from service.inference.graphs import DirectGraph, Ticket, run_to_completion
-from service.inference.session import FloatArray, SessionOptions
-from service.inference.verification import open_verified_sessions
+from service.inference.graphs import DirectGraph, RequestContext, run_to_completion
+from service.inference.session import SessionOptions
 from training.datasets import load_dataset
 from training.recipe import DatasetName
 from training.recipe_files import load_recipe
@@ -52,13 +53,13 @@ def main() -> None:
     stacked = load_model(models_dir, "mnist-stacked")
     generator = load_model(models_dir, "fashion-vae")
     detector = load_model(models_dir, "ecg5000")
-    ticket = Ticket()
-    denoised = run_to_completion(denoiser.denoise(noisy, ticket=ticket))
-    reconstructed = run_to_completion(stacked.reconstruct(digits[:COLUMNS], ticket=ticket))
-    drawn = run_to_completion(generator.sample(3 * COLUMNS, seed=SEED, ticket=ticket)).samples
-    judged = run_to_completion(detector.score(beats.rows, ticket=ticket))
+    context = RequestContext()
+    denoised = run_to_completion(denoiser.denoise(noisy, context=context))
+    reconstructed = run_to_completion(stacked.reconstruct(digits[:COLUMNS], context=context))
+    drawn = run_to_completion(generator.sample(3 * COLUMNS, seed=SEED, context=context)).samples
+    judged = run_to_completion(detector.score(beats.rows, context=context))
     typical = [_median_row(judged.scores, group) for group in (~beats.abnormal, beats.abnormal)]
-    followed = run_to_completion(detector.reconstruct(beats.rows[typical], ticket=ticket))
+    followed = run_to_completion(detector.reconstruct(beats.rows[typical], context=context))
 
     figure = Figure(figsize=(11, 5.2), layout="constrained", facecolor="white")
     panels = figure.subplot_mosaic("AABB;AABB;CCDE;CCDE", empty_sentinel=".")

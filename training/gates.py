@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import FloatArray
 from service.bundle.manifest import ENCODER
 from service.inference.scoring import Scores
-from service.inference.session import FloatArray
 from training.layer_specs import LayerSpec
 from training.linear_baseline import fit_linear_baseline
 from training.metrics import mean_squared_error

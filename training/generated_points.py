@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.inference.session import FloatArray
+from service.arrays import FloatArray
 from training.seeds import Stream, generator
 
 POINTS = 4000

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
+from service.arrays import FloatArray
 from service.bundle.manifest import GraphSignature
-from service.inference.graphs import DirectGraph, Ticket, run_to_completion
-from service.inference.session import FloatArray, Session
+from service.inference.graphs import DirectGraph, RequestContext, run_to_completion
+from service.inference.session import Session
 
 
 class GraphRunner:
@@ -34,4 +35,4 @@ class GraphRunner:
             Its outputs in the signature's order.
         """
         direct = DirectGraph(self.sessions[graph])
-        return run_to_completion(direct.run(*inputs, ticket=Ticket()))
+        return run_to_completion(direct.run(*inputs, context=RequestContext()))

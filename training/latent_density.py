@@ -11,8 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as MixtureFit
 from threadpoolctl import threadpool_limits
 
+from service.arrays import FloatArray
 from service.inference.sampling import GaussianMixture
-from service.inference.session import FloatArray
 from training.recipe import CodeDensityPart
 from training.seeds import Stream, derived_seed, generator
 

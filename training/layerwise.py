@@ -5,7 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 
-from service.inference.session import FloatArray
+from service.arrays import FloatArray
 from training.architectures.autoencoder import Autoencoder, PlainAutoencoder
 from training.checkpoints import RunFolder
 from training.errors import RecipeError

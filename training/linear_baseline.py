@@ -7,7 +7,7 @@ import numpy as np
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 
-from service.inference.session import FloatArray
+from service.arrays import FloatArray
 
 # The covariance of more values a row than this takes longer than a randomised factorisation.
 MAX_COVARIANCE_VALUES = 2000

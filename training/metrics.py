@@ -7,9 +7,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, roc_auc_score
 
+from service.arrays import FloatArray
 from service.bundle.manifest import Metric
 from service.inference.scoring import Scores, threshold_at
-from service.inference.session import FloatArray
 from training.errors import RecipeError
 from training.recipe import MetricSplit, PublishedFigure
 

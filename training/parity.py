@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from service.inference.session import FloatArray, Session
+from service.arrays import FloatArray
+from service.inference.session import Session
 from training.errors import ParityMismatch
 from training.export import GraphFunction
 from training.tensors import to_numpy

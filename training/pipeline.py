@@ -11,7 +11,7 @@ from pathlib import Path
 
 from service.bundle.manifest import REPORT_FILE, Metric
 from service.bundle.storage import BundleLocation, publish_bundle, read_bundle
-from service.inference.verification import replay_golden
+from service.catalog.verification import replay_golden
 from training.architectures.building import build_autoencoder
 from training.bundling import build_manifest, bundle_files
 from training.checkpoints import RunFolder

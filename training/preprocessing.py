@@ -5,7 +5,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from service.inference.session import FloatArray
+from service.arrays import FloatArray
 from training.tensors import Tensor
 
 

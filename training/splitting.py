@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.session import FloatArray
+from service.arrays import FloatArray
 from training.datasets import Dataset, IntegerArray
 from training.errors import RecipeError
 from training.recipe import DataPart

@@ -5,9 +5,9 @@ from typing import Literal
 
 import numpy as np
 
+from service.arrays import FloatArray
 from service.bundle.manifest import DECODER, ENCODER, GraphSignature, Metric, Name
 from service.inference.scoring import Scores
-from service.inference.session import FloatArray
 from training.architectures.autoencoder import Autoencoder
 from training.datasets import Dataset
 from training.history import EpochRecord

@@ -5,11 +5,11 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from service.api.calls import CALLS
-from service.api.hot_path import ClientGoneError, Head, HotPath, Reply, out_of_time
+from service.api.dialects.native.calls import CALLS
 from service.api.middleware import Application, Receive, Scope, Send, send_response
-from service.api.observation import Observation
-from service.inference.graphs import Ticket
+from service.api.pipeline import ClientGoneError, Head, Pipeline, Reply, out_of_time
+from service.api.request_record import RequestRecord
+from service.inference.graphs import RequestContext
 from service.log_config import request_id
 
 
@@ -19,15 +19,15 @@ class CallsOverAsgi:
     It stands in front of the framework's router and middleware, which cost more than the models.
     """
 
-    def __init__(self, app: Application, hot_path: HotPath) -> None:
+    def __init__(self, app: Application, pipeline: Pipeline) -> None:
         """Stand in front of an application.
 
         Args:
             app: Answers every other path.
-            hot_path: Answers the calls.
+            pipeline: Answers the calls.
         """
         self._app = app
-        self._hot_path = hot_path
+        self._pipeline = pipeline
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -36,28 +36,28 @@ class CallsOverAsgi:
             await self._app(scope, receive, send)
             return
         head = Head(call, scope["query_string"], dict(scope["headers"]))
-        observation = self._hot_path.observe(call, scope["method"], head.headers)
-        request_id.set(observation.request_id)
+        record = self._pipeline.observe(call, scope["method"], head.headers)
+        request_id.set(record.request_id)
         if scope["method"] != "POST":
-            reply = self._hot_path.refuse_method(call, observation)
+            reply = self._pipeline.refuse_method(call, record)
         else:
-            reply = await self._reply(head, receive, observation)
+            reply = await self._reply(head, receive, record)
         if reply.headers:  # else the client has gone
             await send_response(send, *reply)
 
-    async def _reply(self, head: Head, receive: Receive, observation: Observation) -> Reply:
+    async def _reply(self, head: Head, receive: Receive, record: RequestRecord) -> Reply:
         try:
-            ticket = self._hot_path.ticket()
-            self._hot_path.admit(head, observation)
-            body = await self._read_in_time(receive, ticket)
-            work = self._hot_path.work(head, body, ticket, observation)
-            return await _while_it_is_wanted(work, receive, ticket)
+            context = self._pipeline.context()
+            self._pipeline.admit(head, record)
+            body = await self._read_in_time(receive, context)
+            work = self._pipeline.work(head, body, context, record)
+            return await _while_it_is_wanted(work, receive, context)
         except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # whatever it is, it is answered
-            return self._hot_path.refuse(observation, error)
+            return self._pipeline.refuse(record, error)
 
-    async def _read_in_time(self, receive: Receive, ticket: Ticket) -> bytes:
+    async def _read_in_time(self, receive: Receive, context: RequestContext) -> bytes:
         try:
-            async with asyncio.timeout(ticket.deadline - time.monotonic()):
+            async with asyncio.timeout(context.deadline - time.monotonic()):
                 return await self._read(receive)
         except TimeoutError:
             raise out_of_time(body_has_come=False) from None
@@ -71,7 +71,7 @@ class CallsOverAsgi:
             piece: bytes = message.get("body", b"")
             pieces.append(piece)
             length += len(piece)
-            self._hot_path.limit(length)
+            self._pipeline.limit(length)
             if not message.get("more_body", False):
                 return b"".join(pieces)
             message = await receive()
@@ -79,14 +79,14 @@ class CallsOverAsgi:
 
 
 async def _while_it_is_wanted(
-    work: Coroutine[Any, Any, Reply], receive: Receive, ticket: Ticket
+    work: Coroutine[Any, Any, Reply], receive: Receive, context: RequestContext
 ) -> Reply:
     """Work until the answer is there, the client has left or its time is up.
 
     Args:
         work: What gives the answer.
         receive: The channel, whose body has been read: all that it still says is disconnect.
-        ticket: The request's ticket.
+        context: The request's context.
 
     Raises:
         ClientGoneError: The client has left.
@@ -95,7 +95,7 @@ async def _while_it_is_wanted(
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(receive())
     try:
-        seconds = ticket.deadline - time.monotonic()
+        seconds = context.deadline - time.monotonic()
         first = asyncio.FIRST_COMPLETED
         done, _ = await asyncio.wait((working, leaving), timeout=seconds, return_when=first)
         if working in done:

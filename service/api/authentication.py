@@ -20,7 +20,7 @@ class Authenticator(Protocol):
         ...
 
 
-class AdmitEveryone:
+class AllowAll:
     """The policy of a service without keys: everyone is the same anonymous principal."""
 
     _anonymous = Principal("anonymous")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from service.inference.registry import Registry
+from service.catalog.registry import Registry
 from service.metrics.segments import SharedMemory
 
 

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from service.api.observation import OTHER_PATHS, Observation
 from service.api.problems import INTERNAL_ERROR, problem_body, problem_headers
+from service.api.request_record import OTHER_PATHS, RequestRecord
 from service.log_config import request_id
 from service.metrics.recorder import Recorder
 
@@ -18,7 +18,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
 
-class ObservationMiddleware:
+class RecordMiddleware:
     """Gives every request outside the hot path its id, its log line and its last resort."""
 
     def __init__(self, app: Application, recorder: Recorder, *, access_log: bool) -> None:
@@ -38,21 +38,21 @@ class ObservationMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        observation = Observation(
+        record = RequestRecord(
             scope["method"],
             scope["path"],
             dict(scope["headers"]),
             self._recorder,
             access_log=self._access_log,
         )
-        request_id.set(observation.request_id)
+        request_id.set(record.request_id)
         status = 0
 
         async def send_observed(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *observation.answer_headers]
+                message["headers"] = [*message["headers"], *record.answer_headers]
             await send(message)
 
         try:
@@ -61,11 +61,11 @@ class ObservationMiddleware:
             _log.exception("request failed")
             if not status:
                 status = INTERNAL_ERROR.status
-                body = problem_body(INTERNAL_ERROR, INTERNAL_ERROR.title, observation.request_id)
-                headers = [*problem_headers(INTERNAL_ERROR), *observation.answer_headers]
+                body = problem_body(INTERNAL_ERROR, INTERNAL_ERROR.title, record.request_id)
+                headers = [*problem_headers(INTERNAL_ERROR), *record.answer_headers]
                 await send_response(send, status, headers, body)
-        observation.call = getattr(scope.get("route"), "path", OTHER_PATHS)
-        observation.finish(status)
+        record.call = getattr(scope.get("route"), "path", OTHER_PATHS)
+        record.record_failure(status)
 
 
 async def send_response(

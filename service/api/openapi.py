@@ -6,10 +6,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from service.api.calls import CALLS, Call
+from service.api.dialects.native.calls import CALLS, Call
+from service.api.dialects.native.requests import JSON_TEXTS
 from service.api.media_types import JSON, NPY, PICTURES, RAW
 from service.api.problems import PROBLEM_RESPONSE, PROBLEMS
-from service.api.requests import JSON_TEXTS
 from service.api.schemas import ProblemDocument
 
 _REFERENCE = "#/components/schemas/{model}"

@@ -15,7 +15,7 @@ PROBLEM_RESPONSE: dict[str, Any] = {
 }
 """What OpenAPI says of every answer that is an error."""
 RETRY_AFTER_SECONDS = 1
-_MOST_FAULTS = 10
+_MAX_ERRORS = 10
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def problem_body(
     problem: Problem,
     detail: str,
     request_id: str,
-    faults: tuple[errors.Fault, ...] = (),
+    field_errors: tuple[errors.FieldError, ...] = (),
 ) -> bytes:
     """Write a problem document.
 
@@ -160,7 +160,7 @@ def problem_body(
         problem: The row of the table.
         detail: What happened this time.
         request_id: The request's id.
-        faults: Places that are wrong; the first few are written.
+        field_errors: Places that are wrong; the first few are written.
     """
     document = {
         "type": problem.type,
@@ -169,7 +169,8 @@ def problem_body(
         "detail": detail,
         "request_id": request_id,
         "errors": [
-            {"pointer": fault.pointer, "detail": fault.detail} for fault in faults[:_MOST_FAULTS]
+            {"pointer": error.pointer, "detail": error.detail}
+            for error in field_errors[:_MAX_ERRORS]
         ],
     }
     return orjson.dumps(document)

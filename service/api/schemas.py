@@ -9,14 +9,14 @@ from typing import Annotated, Any, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
-MOST_DECIMALS = 8  # with more the text is no shorter than that of exact numbers
-LARGEST_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps exact
-_MOST_CONDITIONS = 64
+MAX_DECIMALS = 8  # with more the text is no shorter than that of exact numbers
+MAX_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps exact
+_MAX_CONDITIONS = 64
 
 
 def _refuse_many(conditions: object) -> object:
-    if _fields_of(conditions) > _MOST_CONDITIONS:
-        raise ValueError(f"at most {_MOST_CONDITIONS} conditions are read")
+    if _fields_of(conditions) > _MAX_CONDITIONS:
+        raise ValueError(f"at most {_MAX_CONDITIONS} conditions are read")
     return conditions
 
 
@@ -63,7 +63,7 @@ class CallOptions(BaseModel):
 class RowOptions(CallOptions):
     """What a call may carry that answers rows or codes."""
 
-    decimals: Annotated[int, Field(ge=0, le=MOST_DECIMALS)] | None = Field(
+    decimals: Annotated[int, Field(ge=0, le=MAX_DECIMALS)] | None = Field(
         None,
         description="Round the numbers of JSON answers to so many decimals: off by half a unit of"
         " the last one at most. Shorter, and several times faster to write, than exact numbers.",
@@ -94,7 +94,7 @@ class SampleOptions(RowOptions):
     """What ``/sample`` takes."""
 
     count: PositiveInt = Field(description="How many rows to draw.")
-    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] | None = Field(
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = Field(
         None, description="Seed of the draw; the same seed gives the same answer."
     )
     temperature: Annotated[float, Field(ge=0, le=100)] = Field(
@@ -179,7 +179,7 @@ class SampleAnswer(_Answer):
     seed: int
 
 
-class FaultDocument(BaseModel, defer_build=True):
+class FieldErrorDocument(BaseModel, defer_build=True):
     """One place of a request that is wrong."""
 
     pointer: str
@@ -194,7 +194,7 @@ class ProblemDocument(BaseModel, defer_build=True):
     status: int
     detail: str
     request_id: str
-    errors: list[FaultDocument]
+    errors: list[FieldErrorDocument]
 
 
 class VersionSummary(BaseModel):
@@ -229,7 +229,7 @@ class GraphCost(BaseModel):
     """What a run of one graph costs on this machine."""
 
     milliseconds_by_rows: dict[int, float]
-    largest_useful_batch: int
+    smallest_efficient_batch: int
 
 
 class ModelDetail(ModelSummary):

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from service.arrays import BoolArray, FloatArray
 from service.bundle.manifest import (
     DECODER,
     ENCODER,
@@ -14,26 +14,25 @@ from service.bundle.manifest import (
 from service.bundle.storage import Bundle
 from service.errors import (
     CapabilityMissing,
-    Fault,
+    FieldError,
     InvalidInput,
     NonFiniteResult,
 )
-from service.inference.graphs import ROUND_TRIP, Graph, Onward, Ticket
+from service.inference.graphs import ROUND_TRIP, Graph, Onward, RequestContext
 from service.inference.sampling import Prior, read_priors
 from service.inference.scoring import (
     Scores,
     conformal_p_values,
     discovery_threshold,
-    least_discoveries,
+    min_discoveries,
     p_value_floor,
     read_calibration,
     threshold_at,
 )
-from service.inference.session import FloatArray
 
-BoolArray = NDArray[np.bool_]
-
-_TOO_HOT = Fault("/temperature", "codes this far from the prior's means overflow inside the model")
+_TOO_HOT = FieldError(
+    "/temperature", "codes this far from the prior's means overflow inside the model"
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Encoding:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class AnomalyDecision:
     """What the rows of one request score, and which of them are anomalies.
 
     Attributes:
@@ -119,61 +118,61 @@ class Autoencoder:
             )
 
     async def encode(
-        self, inputs: FloatArray, conditions: FloatArray | None = None, *, ticket: Ticket
+        self, inputs: FloatArray, conditions: FloatArray | None = None, *, context: RequestContext
     ) -> Encoding:
         """Turn rows into codes.
 
         Args:
             inputs: Shape (rows, *input shape), finite, in the client's units.
             conditions: Shape (rows, conditions) for a conditional model, else None.
-            ticket: Deadline and times of the request.
+            context: Deadline and times of the request.
 
         Raises:
             CapabilityMissing: The bundle does not serve this call.
             NonFiniteResult: Rows overflow inside the model.
         """
         self.require("encode")
-        codes, *log_variances = await self._run(ENCODER, inputs, conditions, ticket=ticket)
+        codes, *log_variances = await self._run(ENCODER, inputs, conditions, context=context)
         return Encoding(codes, log_variances[0] if log_variances else None)
 
     async def decode(
-        self, codes: FloatArray, conditions: FloatArray | None = None, *, ticket: Ticket
+        self, codes: FloatArray, conditions: FloatArray | None = None, *, context: RequestContext
     ) -> FloatArray:
         """Turn codes, shape (rows, *code shape), into rows; errors as ``encode``."""
         self.require("decode")
-        (outputs,) = await self._run(DECODER, codes, conditions, ticket=ticket, field="codes")
+        (outputs,) = await self._run(DECODER, codes, conditions, context=context, field="codes")
         return outputs
 
     async def reconstruct(
-        self, inputs: FloatArray, conditions: FloatArray | None = None, *, ticket: Ticket
+        self, inputs: FloatArray, conditions: FloatArray | None = None, *, context: RequestContext
     ) -> FloatArray:
         """Send rows through encoder and decoder; arguments and errors as ``encode``."""
         self.require("reconstruct")
-        return await self._encode_and_decode(inputs, conditions, ticket)
+        return await self._encode_and_decode(inputs, conditions, context)
 
     async def denoise(
-        self, inputs: FloatArray, conditions: FloatArray | None = None, *, ticket: Ticket
+        self, inputs: FloatArray, conditions: FloatArray | None = None, *, context: RequestContext
     ) -> FloatArray:
         """Reconstruct rows with a model trained to undo noise; errors as ``encode``."""
         self.require("denoise")
-        return await self._encode_and_decode(inputs, conditions, ticket)
+        return await self._encode_and_decode(inputs, conditions, context)
 
     async def score(
         self,
         inputs: FloatArray,
         conditions: FloatArray | None = None,
         *,
-        ticket: Ticket,
+        context: RequestContext,
         score: str | None = None,
         false_positive_rate: float | None = None,
         false_discovery_rate: float | None = None,
-    ) -> Judgement:
+    ) -> AnomalyDecision:
         """Say how anomalous rows are, and which are anomalies at a stated error rate.
 
         Args:
             inputs: Shape (rows, *input shape).
             conditions: As ``encode``.
-            ticket: As ``encode``.
+            context: As ``encode``.
             score: Name of the score; the manifest's default when None.
             false_positive_rate: In (0, 1); the manifest's default when both rates are None.
             false_discovery_rate: In (0, 1); replaces the false-positive rate.
@@ -187,21 +186,21 @@ class Autoencoder:
         name, graph, calibration = self._score_named(score)
         _refuse_rate("false_positive_rate", false_positive_rate)
         _refuse_rate("false_discovery_rate", false_discovery_rate)
-        scores, *_ = await self._run(graph, inputs, conditions, ticket=ticket)
+        scores, *_ = await self._run(graph, inputs, conditions, context=context)
         exact = scores.astype(np.float64)
         p_values = conformal_p_values(exact, calibration)
         floor = p_value_floor(calibration)
         if false_discovery_rate is not None:
             rate, kind = false_discovery_rate, "false-discovery rate"
             threshold = discovery_threshold(p_values, rate, calibration)
-            least = least_discoveries(len(scores), rate, calibration)
+            least = min_discoveries(len(scores), rate, calibration)
         else:
             kind = "false-positive rate"
             rate = self._default_rate() if false_positive_rate is None else false_positive_rate
             threshold = threshold_at(rate, calibration)
             least = 1 if floor <= rate else len(scores) + 1
         anomalies = exact > (np.inf if threshold is None else threshold)
-        return Judgement(
+        return AnomalyDecision(
             score=name,
             scores=scores,
             p_values=p_values,
@@ -219,7 +218,7 @@ class Autoencoder:
         count: int,
         *,
         seed: int,
-        ticket: Ticket,
+        context: RequestContext,
         temperature: float = 1.0,
         prior: str | None = None,
         conditions: FloatArray | None = None,
@@ -229,7 +228,7 @@ class Autoencoder:
         Args:
             count: Number of rows.
             seed: Seed of the draw.
-            ticket: As ``encode``.
+            context: As ``encode``.
             temperature: Scale of the deviations from the prior's means.
             prior: Name of the prior; the manifest's default when None.
             conditions: Shape (count, conditions) for a conditional model, else None.
@@ -243,7 +242,9 @@ class Autoencoder:
         flat = chosen.draw(count, np.random.default_rng(seed), temperature)
         codes = flat.reshape(count, *self.manifest.code.shape)
         try:
-            (samples,) = await self._run(DECODER, codes, conditions, ticket=ticket, exclusive=True)
+            (samples,) = await self._run(
+                DECODER, codes, conditions, context=context, exclusive=True
+            )
         except NonFiniteResult as error:
             raise NonFiniteResult(str(error), [_TOO_HOT]) from error
         return Samples(samples, codes, seed)
@@ -259,15 +260,15 @@ class Autoencoder:
         }
 
     async def _encode_and_decode(
-        self, inputs: FloatArray, conditions: FloatArray | None, ticket: Ticket
+        self, inputs: FloatArray, conditions: FloatArray | None, context: RequestContext
     ) -> FloatArray:
         if ROUND_TRIP in self._graphs:
-            outputs = await self._run(ROUND_TRIP, inputs, conditions, ticket=ticket)
+            outputs = await self._run(ROUND_TRIP, inputs, conditions, context=context)
         else:
             onward = self._to_decoder
             if self._conditional[DECODER]:
                 onward = Onward(self._graphs[DECODER], _given(self.manifest.name, conditions))
-            outputs = await self._run(ENCODER, inputs, conditions, ticket=ticket, onward=onward)
+            outputs = await self._run(ENCODER, inputs, conditions, context=context, onward=onward)
         return outputs[0]
 
     async def _run(
@@ -276,16 +277,16 @@ class Autoencoder:
         rows: FloatArray,
         conditions: FloatArray | None,
         *,
-        ticket: Ticket,
+        context: RequestContext,
         field: str = "inputs",
         exclusive: bool = False,
         onward: Onward | None = None,
     ) -> tuple[FloatArray, ...]:
         others = _given(self.manifest.name, conditions) if self._conditional[graph] else ()
         outputs = await self._graphs[graph].run(
-            rows, *others, ticket=ticket, exclusive=exclusive, onward=onward
+            rows, *others, context=context, exclusive=exclusive, onward=onward
         )
-        if not ticket.finite:
+        if not context.finite:
             for output in outputs:
                 _refuse_non_finite(output, field)
         return outputs
@@ -324,14 +325,12 @@ def _given(model: str, conditions: FloatArray | None) -> tuple[FloatArray]:
     return (conditions,)
 
 
-def _warnings(
-    calibration_rows: int, kind: str, least_discoveries: int, rows: int
-) -> tuple[str, ...]:
+def _warnings(calibration_rows: int, kind: str, min_discoveries: int, rows: int) -> tuple[str, ...]:
     too_few = f"{calibration_rows} calibration rows are too few for a {kind} this small"
-    if least_discoveries > rows:
+    if min_discoveries > rows:
         return (f"{too_few}: no row can be flagged",)
-    if least_discoveries > 1:
-        return (f"{too_few} to flag fewer than {least_discoveries} of the {rows} rows",)
+    if min_discoveries > 1:
+        return (f"{too_few} to flag fewer than {min_discoveries} of the {rows} rows",)
     return ()
 
 
@@ -348,5 +347,5 @@ def _refuse_non_finite(output: FloatArray, field: str) -> None:
     detail = "is finite but overflows inside the model: far outside what it was trained on"
     raise NonFiniteResult(
         f"{len(rows)} of {len(output)} rows overflow inside the model",
-        [Fault(f"/{field}/{row}", f"row {row} {detail}") for row in rows[:10]],
+        [FieldError(f"/{field}/{row}", f"row {row} {detail}") for row in rows[:10]],
     )

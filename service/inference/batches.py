@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from service.arrays import FloatArray
 from service.errors import LatentServeError
-from service.inference.graphs import Graph, Onward, Ticket
-from service.inference.session import FloatArray
+from service.inference.graphs import Graph, Onward, RequestContext
 
 Arrays = tuple[FloatArray, ...]
 
@@ -18,6 +18,7 @@ class Job:
 
     __slots__ = (
         "answer",
+        "context",
         "exclusive",
         "finished_rows",
         "inputs",
@@ -25,14 +26,13 @@ class Job:
         "parts",
         "rows",
         "taken",
-        "ticket",
         "waiting_since",
     )
 
     def __init__(
         self,
         inputs: Arrays,
-        ticket: Ticket,
+        context: RequestContext,
         exclusive: bool,
         onward: Onward | None,
         answer: "Future[Arrays]",
@@ -41,14 +41,14 @@ class Job:
 
         Args:
             inputs: Arrays in the signature's order, each (rows, *row shape).
-            ticket: Whose work it is.
+            context: Whose work it is.
             exclusive: Whether it never shares a batch.
             onward: Where its outputs go next.
             answer: What its sender waits for.
         """
         self.inputs = inputs
         self.rows = len(inputs[0])
-        self.ticket = ticket
+        self.context = context
         self.exclusive = exclusive
         self.onward = onward
         self.answer = answer
@@ -60,7 +60,7 @@ class Job:
     def take(self, rows: int, now: float) -> "Piece":
         """Cut off the next rows, as many as there are up to ``rows``."""
         if self.taken == 0:
-            self.ticket.queue_seconds += now - self.waiting_since
+            self.context.queue_seconds += now - self.waiting_since
         piece = Piece(self, self.taken, min(self.rows, self.taken + rows))
         self.taken = piece.last
         return piece

@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Protocol
 
+from service.arrays import FloatArray
 from service.errors import (
     DeadlineExceeded,
     Draining,
@@ -21,27 +22,27 @@ from service.errors import (
     QueueFull,
 )
 from service.inference.batches import Arrays, Batch, Job, Piece, Result
-from service.inference.graphs import Graph, Onward, Ticket, all_finite
-from service.inference.session import FloatArray, Runnable
+from service.inference.graphs import Graph, Onward, RequestContext, all_finite
+from service.inference.session import Runnable
 
 
 class Meter(Protocol):
     """Is told what a queue does, on the event loop."""
 
-    def waiting(self, rows: int) -> None:
+    def set_queue_rows(self, rows: int) -> None:
         """Take note of the rows that wait now."""
         ...
 
-    def ran(self, rows: int, seconds: float) -> None:
+    def record_run(self, rows: int, seconds: float) -> None:
         """Take note of a run."""
         ...
 
 
 class _Unmetered:
-    def waiting(self, rows: int) -> None:
+    def set_queue_rows(self, rows: int) -> None:
         pass
 
-    def ran(self, rows: int, seconds: float) -> None:
+    def record_run(self, rows: int, seconds: float) -> None:
         pass
 
 
@@ -111,7 +112,7 @@ class QueuedGraph:
     def run(
         self,
         *inputs: FloatArray,
-        ticket: Ticket,
+        context: RequestContext,
         exclusive: bool = False,
         onward: Onward | None = None,
     ) -> asyncio.Future[Arrays]:
@@ -134,7 +135,7 @@ class QueuedGraph:
                 f" {self._max_queue_rows}"
             )
         answer: asyncio.Future[Arrays] = asyncio.get_running_loop().create_future()
-        self._queue(Job(inputs, ticket, exclusive, onward, answer))
+        self._queue(Job(inputs, context, exclusive, onward, answer))
         return answer
 
     def take_over(self, inputs: Arrays, job: Job) -> None:
@@ -144,7 +145,7 @@ class QueuedGraph:
             inputs: In the signature's order.
             job: Who waits for the answer.
         """
-        self._queue(Job(inputs, job.ticket, job.exclusive, None, job.answer))
+        self._queue(Job(inputs, job.context, job.exclusive, None, job.answer))
 
     def _queue(self, job: Job) -> None:
         self._jobs.append(job)
@@ -153,7 +154,7 @@ class QueuedGraph:
 
     def _wait(self, rows: int) -> None:
         self._waiting_rows += rows
-        self.meter.waiting(self._waiting_rows)
+        self.meter.set_queue_rows(self._waiting_rows)
         self._idle.clear()
 
     def _take_over_together(self, batch: Batch, outputs: Arrays) -> None:
@@ -223,7 +224,7 @@ class QueuedGraph:
             if not piece.job.answer.done():
                 return Batch([piece], piece.rows)
         batch = self._next_handed_over() or self._gather()
-        self.meter.waiting(self._waiting_rows)
+        self.meter.set_queue_rows(self._waiting_rows)
         return batch
 
     def _next_handed_over(self) -> Batch | None:
@@ -234,7 +235,7 @@ class QueuedGraph:
             wanted = False
             for piece in batch.pieces:
                 job = piece.job
-                job.ticket.queue_seconds += now - job.waiting_since
+                job.context.queue_seconds += now - job.waiting_since
                 wanted |= not (job.answer.done() or self._late(job))
             if wanted:
                 return batch
@@ -268,7 +269,7 @@ class QueuedGraph:
 
     def _late(self, job: Job) -> bool:
         """Fail a job whose deadline has passed."""
-        late = time.monotonic() > job.ticket.deadline
+        late = time.monotonic() > job.context.deadline
         if late:
             job.fail(DeadlineExceeded("the time limit passed while rows waited for the model"))
         return late
@@ -301,9 +302,9 @@ class QueuedGraph:
                 batch.part()
                 self._alone.extend(batch.pieces)
             return
-        self.meter.ran(batch.rows, result.seconds)
+        self.meter.record_run(batch.rows, result.seconds)
         for piece in batch.pieces:
-            piece.job.ticket.inference_seconds += result.seconds
+            piece.job.context.inference_seconds += result.seconds
         following = batch.destination() if result.finite else None
         if following is None:
             _share_out(batch.pieces, outcome, finite=result.finite)
@@ -322,7 +323,7 @@ def _share_out(pieces: list[Piece], outputs: Arrays, *, finite: bool) -> None:
         first, last = last, last + piece.rows
         try:
             own = tuple([array[first:last] for array in outputs]) if len(pieces) > 1 else outputs
-            piece.job.ticket.finite &= finite or all_finite(own)
+            piece.job.context.finite &= finite or all_finite(own)
             if (complete := piece.job.add(piece, own)) is not None:
                 _complete(piece.job, complete)
         except Exception as error:  # noqa: BLE001  # no memory to join parts, say
@@ -332,7 +333,7 @@ def _share_out(pieces: list[Piece], outputs: Arrays, *, finite: bool) -> None:
 def _complete(job: Job, outputs: Arrays) -> None:
     if job.answer.done():
         return
-    if job.onward is None or not job.ticket.finite:
+    if job.onward is None or not job.context.finite:
         job.answer.set_result(outputs)
     else:
         _queued(job.onward.graph).take_over((outputs[0], *job.onward.others), job)

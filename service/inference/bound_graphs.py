@@ -11,9 +11,13 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from service.arrays import FloatArray
 from service.bundle.manifest import TensorSpec
 from service.inference.buffers import DeviceBuffer, HostBuffer
-from service.inference.session import Binding, FloatArray, Session
+from service.inference.session import (
+    Binding,
+    Session,
+)
 
 
 @dataclass(frozen=True)

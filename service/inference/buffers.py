@@ -1,9 +1,9 @@
 """Memory that graphs are bound to, on the device they run on and on the host.
 
-Stands beside the session in the door to onnxruntime, which takes and copies it.
+With the session it is the onnxruntime adapter.
 """
 
-# onnxruntime ships no type information; what crosses this door is typed by hand.
+# onnxruntime ships no type information; what passes this adapter is typed by hand.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
 import ctypes
@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from service.arrays import FloatArray
 from service.inference.session import (
     ONNXRUNTIME_ERRORS,
     PROVIDERS,
-    FloatArray,
     translated_errors,
 )
 

@@ -7,8 +7,9 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from service.arrays import FloatArray
 from service.bundle.manifest import DECODER, ENCODER
-from service.inference.session import FloatArray, Runnable
+from service.inference.session import Runnable
 
 Answer = TypeVar("Answer")
 
@@ -17,7 +18,7 @@ ROUND_TRIP = f"{ENCODER}+{DECODER}"
 
 
 @dataclass(slots=True)
-class Ticket:
+class RequestContext:
     """What one request carries through the graphs it needs.
 
     Attributes:
@@ -52,7 +53,7 @@ class Graph(Protocol):
     def run(
         self,
         *inputs: FloatArray,
-        ticket: Ticket,
+        context: RequestContext,
         exclusive: bool = False,
         onward: Onward | None = None,
     ) -> Awaitable[tuple[FloatArray, ...]]:
@@ -60,13 +61,13 @@ class Graph(Protocol):
 
         Args:
             inputs: Arrays in the signature's order, each (rows, *row shape).
-            ticket: Whose work this is; its times are added to.
+            context: Whose work this is; its times are added to.
             exclusive: Never share a batch, so that the answer's bytes depend on nothing else.
             onward: Where the outputs go next; then the answer is that graph's.
 
         Returns:
             Outputs of the last graph that ran. Outputs that are not finite go nowhere: where the
-            ticket says so, these may be those of a graph before ``onward``.
+            context says so, these may be those of a graph before ``onward``.
         """
         ...
 
@@ -81,7 +82,7 @@ class DirectGraph:
     async def run(
         self,
         *inputs: FloatArray,
-        ticket: Ticket,
+        context: RequestContext,
         exclusive: bool = False,
         onward: Onward | None = None,
     ) -> tuple[FloatArray, ...]:
@@ -91,13 +92,13 @@ class DirectGraph:
             self.session.run(*(array[first : first + self.max_batch_rows] for array in inputs))
             for first in range(0, len(inputs[0]), self.max_batch_rows)
         ]
-        ticket.inference_seconds += time.perf_counter() - started
+        context.inference_seconds += time.perf_counter() - started
         outputs = tuple(np.concatenate(part) for part in zip(*parts, strict=True))
-        ticket.finite &= all_finite(outputs)
-        if onward is None or not ticket.finite:
+        context.finite &= all_finite(outputs)
+        if onward is None or not context.finite:
             return outputs
         graph, others = onward.graph, onward.others
-        return await graph.run(outputs[0], *others, ticket=ticket, exclusive=exclusive)
+        return await graph.run(outputs[0], *others, context=context, exclusive=exclusive)
 
 
 def all_finite(arrays: tuple[FloatArray, ...]) -> bool:

@@ -7,12 +7,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import Float64Array, FloatArray
 from service.bundle.manifest import PRIORS_FILE
 from service.bundle.storage import Bundle
 from service.errors import InvalidManifest
-from service.inference.session import FloatArray
-
-Float64Array = NDArray[np.float64]
 
 
 class Prior(Protocol):

@@ -1,13 +1,13 @@
 """From anomaly scores to decisions with a stated error rate."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from service.arrays import Float64Array
 from service.bundle.manifest import CALIBRATION_FILE
 from service.bundle.storage import Bundle
 from service.errors import BundleFileCorrupted, EmptyCalibration
 
-Scores = NDArray[np.float64]
+Scores = Float64Array
 
 
 def read_calibration(bundle: Bundle) -> dict[str, Scores]:
@@ -123,7 +123,7 @@ def discovery_threshold(
     return float(calibration[rows - k])
 
 
-def least_discoveries(rows: int, false_discovery_rate: float, calibration: Scores) -> int:
+def min_discoveries(rows: int, false_discovery_rate: float, calibration: Scores) -> int:
     """Return how many rows of a request must be at the p-value floor before any is flagged.
 
     Benjamini-Hochberg compares the j-th smallest of m p-values with ``j * rate / m``, and no

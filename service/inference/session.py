@@ -1,6 +1,6 @@
-"""The door to onnxruntime: providers, threads, signatures, binding and error translation."""
+"""The onnxruntime adapter: providers, threads, signatures, binding and error translation."""
 
-# onnxruntime ships no type information; what crosses this door is typed by hand.
+# onnxruntime ships no type information; what passes this adapter is typed by hand.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
 import os
@@ -12,18 +12,15 @@ from typing import Any, Protocol
 # onnxruntime reports its use to its maker unless this is set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 from onnxruntime.capi import (
     onnxruntime_pybind11_state as onnxruntime_state,  # pyright: ignore[reportAttributeAccessIssue]  # a compiled module
 )
 
+from service.arrays import FloatArray
 from service.bundle.manifest import GraphSignature
 from service.errors import BundleError, InferenceFailed, InvalidGraph, ProviderUnavailable
 from service.inference.processors import usable_processors
-
-FloatArray = NDArray[np.float32]
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 """onnxruntime's names by ours."""

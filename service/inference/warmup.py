@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.inference.session import FloatArray, Runnable
+from service.arrays import FloatArray
+from service.inference.session import Runnable
 
 _REPETITIONS = 3
-_LONGEST_RUN_SECONDS = 0.02
+_MAX_RUN_SECONDS = 0.02
 _USEFUL_SHARE = 0.9
 
 
@@ -29,12 +30,12 @@ class BatchCosts:
         return max(fitting, default=0)
 
     @property
-    def largest_useful_batch(self) -> int:
+    def smallest_efficient_batch(self) -> int:
         """The smallest batch with 90 % of the best rows a second: beyond it rows only wait."""
         return min(self._fast_batches())
 
     @property
-    def largest_fast_batch(self) -> int:
+    def largest_efficient_batch(self) -> int:
         """The largest batch with 90 % of the best rows a second: beyond it memory is too slow."""
         return max(self._fast_batches())
 
@@ -62,7 +63,7 @@ def measure_batch_costs(
     while rows <= max_batch_rows:
         batch = [np.resize(array, (rows, *array.shape[1:])) for array in inputs]
         costs[rows] = min(_timed(session, batch) for _ in range(_REPETITIONS))
-        if costs[rows] > _LONGEST_RUN_SECONDS:
+        if costs[rows] > _MAX_RUN_SECONDS:
             break
         rows *= 2
     session.run_and_release_memory(*(array[:1] for array in inputs))

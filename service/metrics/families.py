@@ -1,4 +1,4 @@
-"""THE table of metrics: every name, what it counts, its labels and its buckets."""
+"""The table of metrics: every name, what it counts, its labels and its buckets."""
 
 from dataclasses import dataclass
 from typing import Literal

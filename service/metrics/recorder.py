@@ -39,7 +39,7 @@ class CallMeter:
         self._rows: Cells | None = None
         self._stages: tuple[Cells, ...] = ()
 
-    def answered(self, status: int, seconds: float) -> None:
+    def record_request(self, status: int, seconds: float) -> None:
         """Count a request.
 
         Args:
@@ -55,7 +55,7 @@ class CallMeter:
         duration[bisect_left(DURATION_BOUNDS, seconds) + 1] += 1.0
         duration[0] += seconds
 
-    def worked(self, stages: Stages, rows: int) -> None:
+    def record_stages(self, stages: Stages, rows: int) -> None:
         """Count the stages and rows of a request that was answered with what it asked for."""
         if self._rows is None:
             self._rows = self._segment.cells(families.ROWS, *self._labels)
@@ -68,7 +68,7 @@ class CallMeter:
             cells[bisect_left(DURATION_BOUNDS, seconds) + 1] += 1.0
             cells[0] += seconds
 
-    def refused(self, problem: str) -> None:
+    def record_problem(self, problem: str) -> None:
         """Count the kind of problem that a request was answered with."""
         self._segment.cells(families.PROBLEMS, *self._labels, problem)[0] += 1.0
 
@@ -89,11 +89,11 @@ class GraphMeter:
         self._duration = segment.cells(families.BATCH_DURATION, *self._labels)
         self._waiting = segment.cells(families.QUEUE_ROWS, *self._labels)
 
-    def waiting(self, rows: int) -> None:
+    def set_queue_rows(self, rows: int) -> None:
         """Say how many rows wait now."""
         self._waiting[0] = rows
 
-    def ran(self, rows: int, seconds: float) -> None:
+    def record_run(self, rows: int, seconds: float) -> None:
         """Count a run."""
         self._rows[bisect_left(ROW_BOUNDS, rows) + 1] += 1.0
         self._rows[0] += rows

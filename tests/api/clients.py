@@ -117,10 +117,10 @@ def expect_problem(response: httpx.Response, status: int, slug: str) -> dict[str
     assert document["status"] == status
     assert document["request_id"] == response.headers["x-request-id"]
     expect_sentence(document["detail"])
-    for fault in document["errors"]:
-        assert list(fault) == ["pointer", "detail"]
-        assert fault["pointer"] == "" or fault["pointer"].startswith("/")
-        expect_sentence(fault["detail"])
+    for error in document["errors"]:
+        assert list(error) == ["pointer", "detail"]
+        assert error["pointer"] == "" or error["pointer"].startswith("/")
+        expect_sentence(error["detail"])
     return document
 
 

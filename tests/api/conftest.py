@@ -10,7 +10,7 @@ import uvloop
 
 from tests.api.clients import Client, open_client
 from tests.api.sockets import Server, open_server
-from tests.moody_model import publish_moody
+from tests.faulty_model import publish_faulty_model
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], AbstractEventLoop]]:
@@ -31,9 +31,9 @@ async def client(tiny_models_dir: Path) -> AsyncGenerator[Client]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def moody_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Server]:
+async def faulty_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Server]:
     """A server of a model that is slow or fails when its rows say so, for a module."""
     folder = tmp_path_factory.mktemp("moody")
-    publish_moody(folder)
+    publish_faulty_model(folder)
     async with open_server(folder) as server:
         yield server

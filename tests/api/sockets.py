@@ -13,10 +13,10 @@ from typing import Any, Self, cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.api.connection import Connection
+from service.api.fast_path.connection import Connection
 from service.app import Service, create_service
+from service.processes.worker import Worker, server_config
 from service.settings import Settings
-from service.worker import Worker, server_config
 
 _GENERATED_ID = re.compile(rb"\b[0-9a-f]{32}\b")
 _MEASURED = ("date", "server-timing")
@@ -229,7 +229,7 @@ async def open_server(
     server = uvicorn.Server(config) if plain else Worker(config, service)
     listener = socket.create_server(("127.0.0.1", 0))
     running = asyncio.create_task(server.serve([listener]))
-    await until(lambda: running.done() or (server.started and service.registry.settled))
+    await until(lambda: running.done() or (server.started and service.registry.loading_finished))
     try:
         yield Server(service, server, listener.getsockname())
     finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.api.middleware import ObservationMiddleware, Receive, Scope, Send
+from service.api.middleware import Receive, RecordMiddleware, Scope, Send
 from service.metrics.recorder import Recorder
 from service.metrics.segments import SharedMemory
 from tests.api.clients import SHARED_LOOP, Client, expect_problem, open_client
@@ -137,7 +137,7 @@ async def test_a_failure_is_logged_without_the_payload_in_its_frames(
         rows = "31337.5"
         raise ZeroDivisionError(len(rows))
 
-    monkeypatch.setattr("service.api.hot_path.write_answer", fail)
+    monkeypatch.setattr("service.api.pipeline.write_answer", fail)
     async with open_client(tiny_models_dir, log_format=log_format) as client:
         response = await client.call("encode", model="plane", inputs=[[31337.5, 1, 2, 3]])
 
@@ -163,7 +163,7 @@ async def test_an_application_that_fails_before_it_answers_is_answered_for(
     async def fail(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
         raise ZeroDivisionError
 
-    client = Client(ObservationMiddleware(fail, nothing_counted(), access_log=False))
+    client = Client(RecordMiddleware(fail, nothing_counted(), access_log=False))
 
     expect_problem(await client.get("/anything"), 500, "internal-error")
     assert "request failed" in caplog.text
@@ -185,7 +185,7 @@ async def test_an_application_that_fails_while_it_answers_is_only_logged(
         return {"type": "http.request"}
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
-    await ObservationMiddleware(fail, nothing_counted(), access_log=False)(scope, receive, send)
+    await RecordMiddleware(fail, nothing_counted(), access_log=False)(scope, receive, send)
 
     assert sent == ["http.response.start"]
     assert "request failed" in caplog.text

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from service import __version__
-from service.api.calls import CALLS
+from service.api.dialects.native.calls import CALLS
 from service.api.problems import PROBLEMS
 from tests.api.clients import JPEG, JSON, NPY, PNG, RAW, SHARED_LOOP, Client
 
@@ -32,7 +32,7 @@ async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None
     names = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)))
 
     assert names <= set(document["components"]["schemas"])
-    assert {"InputsRequest", "SampleAnswer", "ProblemDocument", "FaultDocument"} <= names
+    assert {"InputsRequest", "SampleAnswer", "ProblemDocument", "FieldErrorDocument"} <= names
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from service.api.problems import (
     problem_for,
     problem_headers,
 )
-from service.errors import Fault, LatentServeError, RequestError
+from service.errors import FieldError, LatentServeError, RequestError
 
 # Raised where no request is under way: at start, or while a bundle is loaded.
 NEVER_ANSWERED = (errors.ConfigurationError, errors.BundleError)
@@ -120,9 +120,9 @@ def test_only_errors_meant_for_clients_speak_to_them() -> None:
 
 def test_a_document_has_the_members_of_rfc_9457_and_two_of_ours() -> None:
     problem = PROBLEMS[errors.InvalidInput]
-    faults = (Fault("/inputs/3", "row 3 is short"), Fault("", "all is wrong"))
+    field_errors = (FieldError("/inputs/3", "row 3 is short"), FieldError("", "all is wrong"))
 
-    assert orjson.loads(problem_body(problem, "row 3 is short", "abc", faults)) == {
+    assert orjson.loads(problem_body(problem, "row 3 is short", "abc", field_errors)) == {
         "type": "/errors#invalid-input",
         "title": problem.title,
         "status": 422,
@@ -136,11 +136,11 @@ def test_a_document_has_the_members_of_rfc_9457_and_two_of_ours() -> None:
 
 
 def test_a_document_names_ten_faults_at_most() -> None:
-    faults = tuple(Fault(f"/inputs/{row}", "wrong") for row in range(1000))
+    field_errors = tuple(FieldError(f"/inputs/{row}", "wrong") for row in range(1000))
 
-    written = orjson.loads(problem_body(INTERNAL_ERROR, "wrong", "abc", faults))
+    written = orjson.loads(problem_body(INTERNAL_ERROR, "wrong", "abc", field_errors))
 
-    assert [fault["pointer"] for fault in written["errors"]] == [f"/inputs/{n}" for n in range(10)]
+    assert [error["pointer"] for error in written["errors"]] == [f"/inputs/{n}" for n in range(10)]
 
 
 def test_only_problems_that_pass_by_themselves_say_when_to_come_back() -> None:

@@ -32,7 +32,7 @@ def packages_loaded_by(module: str) -> set[str]:
     return {name.partition(".")[0] for name in json.loads(run.stdout)}
 
 
-@pytest.mark.parametrize("module", ["service.server", "service.offline"])
+@pytest.mark.parametrize("module", ["service.processes.server", "service.offline"])
 def test_the_service_loads_nothing_that_only_training_needs(module: str) -> None:
     loaded = packages_loaded_by(module)
 

@@ -4,7 +4,7 @@ from itertools import chain, repeat
 import numpy as np
 
 from benchmarks.graph_timing import processor_seconds_per_run
-from service.inference.session import FloatArray
+from service.arrays import FloatArray
 
 ROWS = np.zeros((1, 1), np.float32)
 

@@ -25,7 +25,7 @@ NPY = "application/x-npy"
 RAW = "application/octet-stream"
 PROBLEM = "application/problem+json"
 TOLERANCE = 1e-6  # of the larger of 1 and the largest value
-MOST_TOGETHER = 24
+MAX_CONCURRENT = 24
 MODELS = {model.name: model for model in TINY_MODELS}
 (LABELS,) = (column.vocabulary or () for column in LABELLED.conditions or ())
 ROWS_FIELDS = {
@@ -95,7 +95,7 @@ def runner() -> Iterator[asyncio.Runner]:
 
 @pytest.fixture(scope="module")
 def http(server: Server, runner: asyncio.Runner) -> Iterator[httpx.AsyncClient]:
-    limits = httpx.Limits(max_connections=MOST_TOGETHER, max_keepalive_connections=MOST_TOGETHER)
+    limits = httpx.Limits(max_connections=MAX_CONCURRENT, max_keepalive_connections=MAX_CONCURRENT)
     client = httpx.AsyncClient(base_url=server.url, timeout=START_SECONDS, limits=limits)
     yield client
     runner.run(client.aclose())
@@ -238,7 +238,7 @@ def expect_refusal(response: httpx.Response, plan: Plan) -> None:
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(together=st.lists(plans(), min_size=2, max_size=MOST_TOGETHER))
+@given(together=st.lists(plans(), min_size=2, max_size=MAX_CONCURRENT))
 def test_requests_of_every_kind_answered_together_do_not_touch_each_other(
     runner: asyncio.Runner, http: httpx.AsyncClient, tiny_models_dir: Path, together: list[Plan]
 ) -> None:

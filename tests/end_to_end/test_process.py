@@ -23,7 +23,7 @@ from tests.end_to_end.servers import (
     environment,
     serving,
 )
-from tests.moody_model import publish_moody, slow_rows
+from tests.faulty_model import publish_faulty_model, slow_rows
 
 SHUTDOWN_SECONDS = 3
 # Stopping takes a fraction of a second; this much is for machines with other things to do.
@@ -72,7 +72,8 @@ import os, signal
 from service.inference.processors import keep_libraries_single_threaded
 
 keep_libraries_single_threaded()
-from service import __main__, server
+from service import __main__
+from service.processes import server
 
 class Noticed:
     def __del__(self):
@@ -110,7 +111,7 @@ def stop_while_it_works(server: Server, seconds: float) -> Answer:
 
 
 def test_a_request_under_way_is_answered_before_the_service_stops(tmp_path: Path) -> None:
-    publish_moody(tmp_path / "models")
+    publish_faulty_model(tmp_path / "models")
     patience = ("--shutdown-timeout-seconds", "60")
     with serving(tmp_path / "models", tmp_path / "log", *patience) as server:
         response = stop_while_it_works(server, 0.4)
@@ -124,7 +125,7 @@ def test_a_request_under_way_is_answered_before_the_service_stops(tmp_path: Path
 def test_a_request_that_takes_too_long_is_told_that_the_service_stops(
     tmp_path: Path, workers: str
 ) -> None:
-    publish_moody(tmp_path / "models")
+    publish_faulty_model(tmp_path / "models")
     flags = ("--shutdown-timeout-seconds", "1", "--workers", workers)
     with serving(tmp_path / "models", tmp_path / "log", *flags) as server:
         response = stop_while_it_works(server, 10 * START_SECONDS)
@@ -137,7 +138,7 @@ def test_a_request_that_takes_too_long_is_told_that_the_service_stops(
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_second_interrupt_ends_everything_at_once(tmp_path: Path, workers: str) -> None:
-    publish_moody(tmp_path / "models")
+    publish_faulty_model(tmp_path / "models")
     flags = ("--shutdown-timeout-seconds", "600", "--workers", workers)
     with (
         serving(tmp_path / "models", tmp_path / "log", *flags) as server,

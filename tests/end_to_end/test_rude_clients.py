@@ -12,7 +12,7 @@ import pytest
 from tests.bundles import PLANE
 from tests.end_to_end.connections import Answer, Connection, chunk, request
 from tests.end_to_end.servers import START_SECONDS, Server, serving
-from tests.moody_model import publish_moody, slow_rows
+from tests.faulty_model import publish_faulty_model, slow_rows
 
 ROWS = PLANE.rows(2)
 GOOD = json.dumps({"inputs": ROWS.tolist()}).encode()
@@ -25,7 +25,7 @@ LEFT = 499
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("moody")
-    publish_moody(folder / "models")
+    publish_faulty_model(folder / "models")
     with serving(
         folder / "models",
         folder / "log",

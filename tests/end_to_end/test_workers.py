@@ -26,7 +26,7 @@ from tests.end_to_end.workers import (
     thread_count,
     wait_until,
 )
-from tests.moody_model import publish_moody, slow_rows
+from tests.faulty_model import publish_faulty_model, slow_rows
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
 
@@ -170,7 +170,7 @@ def test_a_worker_that_is_asked_to_stop_is_replaced_without_a_broken_connection(
 
 
 def test_sigterm_lets_the_requests_of_all_workers_finish(tmp_path: Path) -> None:
-    publish_moody(tmp_path / "models")
+    publish_faulty_model(tmp_path / "models")
     patience = (*TWO_WORKERS, "--shutdown-timeout-seconds", "60")
     rows = slow_rows(0.4)
     body = request(json.dumps({"inputs": rows.tolist()}).encode())
@@ -252,7 +252,7 @@ def test_a_worker_that_is_aborted_says_where_it_was(server: Server) -> None:
     (died,) = json_lines(server, "worker died")
     assert died["cause"] == "SIGABRT"
     assert "most recent call first" in server.log.read_text()
-    assert "service/server.py" in server.log.read_text()
+    assert "service/processes/server.py" in server.log.read_text()
 
 
 def test_a_worker_that_hangs_gets_no_connections_that_others_can_take(server: Server) -> None:
@@ -333,10 +333,10 @@ def test_a_supervisor_answers_for_its_health_while_it_loads(tmp_path: Path) -> N
                 httpx.get(f"{server.url}/{path}", timeout=START_SECONDS) for path in paths
             )
             seen.append((alive.status_code, ready.status_code))
-            refusal = httpx.post(
+            invalid_rows_error = httpx.post(
                 f"{server.url}/encode", json={"inputs": ROWS.tolist()}, timeout=START_SECONDS
             )
-            assert refusal.status_code in (200, 503)
+            assert invalid_rows_error.status_code in (200, 503)
         wait_until(lambda: len(children(server)) == 2)
         for _ in range(4):
             assert httpx.get(f"{server.url}/readyz", timeout=START_SECONDS).status_code == 200

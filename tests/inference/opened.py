@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from service.arrays import FloatArray
 from service.bundle.storage import BundleLocation, read_bundle
-from service.inference.autoencoder import Autoencoder, Judgement
-from service.inference.graphs import DirectGraph, Ticket, run_to_completion
-from service.inference.session import FloatArray, SessionOptions
-from service.inference.verification import open_verified_sessions
+from service.catalog.verification import open_verified_sessions
+from service.inference.autoencoder import AnomalyDecision, Autoencoder
+from service.inference.graphs import DirectGraph, RequestContext, run_to_completion
+from service.inference.session import SessionOptions
 from tests.bundles import TinyModel
 
 
@@ -21,5 +22,5 @@ def open_tiny(models_dir: Path, model: TinyModel) -> Autoencoder:
     return open_autoencoder(BundleLocation(model.name, 1, models_dir / model.name / "1"))
 
 
-def judged(autoencoder: Autoencoder, rows: FloatArray, **options: Any) -> Judgement:
-    return run_to_completion(autoencoder.score(rows, ticket=Ticket(), **options))
+def judged(autoencoder: Autoencoder, rows: FloatArray, **options: Any) -> AnomalyDecision:
+    return run_to_completion(autoencoder.score(rows, context=RequestContext(), **options))

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.arrays import FloatArray
 from service.bundle.manifest import Capability, PriorSpec, PriorsSpec
 from service.bundle.storage import BundleLocation, read_bundle
+from service.catalog.verification import open_verified_sessions
 from service.errors import (
     BundleError,
     BundleFileCorrupted,
@@ -18,10 +20,9 @@ from service.errors import (
     NonFiniteResult,
 )
 from service.inference.autoencoder import Autoencoder
-from service.inference.graphs import DirectGraph, Graph, Onward, Ticket, run_to_completion
+from service.inference.graphs import DirectGraph, Graph, Onward, RequestContext, run_to_completion
 from service.inference.sampling import GaussianMixture, StandardNormal
-from service.inference.session import FloatArray, SessionOptions
-from service.inference.verification import open_verified_sessions
+from service.inference.session import SessionOptions
 from tests.bundles import (
     LABELLED,
     PLANE,
@@ -63,7 +64,7 @@ def close_to(answer: FloatArray, expected: FloatArray) -> bool:
 
 def test_encode(autoencoder: Autoencoder, model: TinyModel) -> None:
     rows, labels = model.rows(ROWS), labels_for(model, ROWS)
-    encoding = run_to_completion(autoencoder.encode(rows, labels, ticket=Ticket()))
+    encoding = run_to_completion(autoencoder.encode(rows, labels, context=RequestContext()))
 
     assert close_to(encoding.codes, model.encode(rows, labels))
     if model.variational:
@@ -76,21 +77,23 @@ def test_encode(autoencoder: Autoencoder, model: TinyModel) -> None:
 def test_decode(autoencoder: Autoencoder, model: TinyModel) -> None:
     codes = np.random.default_rng(3).standard_normal((ROWS, model.code_size), dtype=np.float32)
     labels = labels_for(model, ROWS)
-    outputs = run_to_completion(autoencoder.decode(codes, labels, ticket=Ticket()))
+    outputs = run_to_completion(autoencoder.decode(codes, labels, context=RequestContext()))
 
     assert close_to(outputs, model.decode(codes, labels))
 
 
 def test_reconstruct(autoencoder: Autoencoder, model: TinyModel) -> None:
     rows, labels = model.rows(ROWS), labels_for(model, ROWS)
-    reconstructions = run_to_completion(autoencoder.reconstruct(rows, labels, ticket=Ticket()))
+    reconstructions = run_to_completion(
+        autoencoder.reconstruct(rows, labels, context=RequestContext())
+    )
 
     assert close_to(reconstructions, model.reconstruct(rows, labels))
 
 
 def test_denoise(autoencoder: Autoencoder, model: TinyModel) -> None:
     rows, labels = model.rows(ROWS), labels_for(model, ROWS)
-    call = autoencoder.denoise(rows, labels, ticket=Ticket())
+    call = autoencoder.denoise(rows, labels, context=RequestContext())
     if model.denoises:
         assert close_to(run_to_completion(call), model.reconstruct(rows, labels))
         return
@@ -100,19 +103,19 @@ def test_denoise(autoencoder: Autoencoder, model: TinyModel) -> None:
 
 def test_score(autoencoder: Autoencoder, model: TinyModel) -> None:
     rows, labels = model.rows(ROWS), labels_for(model, ROWS)
-    judgement = run_to_completion(
-        autoencoder.score(rows, labels, ticket=Ticket(), false_positive_rate=0.3)
+    decision = run_to_completion(
+        autoencoder.score(rows, labels, context=RequestContext(), false_positive_rate=0.3)
     )
-    scores = judgement.scores.astype(np.float64)
+    scores = decision.scores.astype(np.float64)
     at_least = (model.calibration >= scores[:, None]).sum(axis=1)
 
-    assert close_to(judgement.scores, model.score(rows, labels))
-    assert judgement.score == SCORE
-    assert judgement.p_values.tolist() == ((1 + at_least) / 100).tolist()
-    assert judgement.threshold == model.calibration[-30]
-    assert judgement.anomalies.tolist() == (judgement.p_values <= 0.3).tolist()
-    assert (judgement.calibration_rows, judgement.p_value_floor) == (99, 0.01)
-    assert judgement.warnings == ()
+    assert close_to(decision.scores, model.score(rows, labels))
+    assert decision.score == SCORE
+    assert decision.p_values.tolist() == ((1 + at_least) / 100).tolist()
+    assert decision.threshold == model.calibration[-30]
+    assert decision.anomalies.tolist() == (decision.p_values <= 0.3).tolist()
+    assert (decision.calibration_rows, decision.p_value_floor) == (99, 0.01)
+    assert decision.warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -132,7 +135,7 @@ def test_sample(
     labels = labels_for(model, 300)
     drawn = run_to_completion(
         autoencoder.sample(
-            300, seed=17, ticket=Ticket(), temperature=0.5, prior=prior, conditions=labels
+            300, seed=17, context=RequestContext(), temperature=0.5, prior=prior, conditions=labels
         )
     )
 
@@ -143,7 +146,8 @@ def test_sample(
 
 def test_the_same_seed_samples_the_same_bytes(plane: Autoencoder) -> None:
     first, again, other = (
-        run_to_completion(plane.sample(20, seed=seed, ticket=Ticket())) for seed in (5, 5, 6)
+        run_to_completion(plane.sample(20, seed=seed, context=RequestContext()))
+        for seed in (5, 5, 6)
     )
 
     assert first.samples.tobytes() == again.samples.tobytes()
@@ -151,12 +155,12 @@ def test_the_same_seed_samples_the_same_bytes(plane: Autoencoder) -> None:
 
 
 CALLS: dict[Capability, Any] = {
-    "encode": lambda it: it.encode(PLANE.rows(1), ticket=Ticket()),
-    "decode": lambda it: it.decode(np.zeros((1, 2), np.float32), ticket=Ticket()),
-    "reconstruct": lambda it: it.reconstruct(PLANE.rows(1), ticket=Ticket()),
-    "denoise": lambda it: it.denoise(PLANE.rows(1), ticket=Ticket()),
-    "anomaly-score": lambda it: it.score(PLANE.rows(1), ticket=Ticket()),
-    "sample": lambda it: it.sample(1, seed=0, ticket=Ticket()),
+    "encode": lambda it: it.encode(PLANE.rows(1), context=RequestContext()),
+    "decode": lambda it: it.decode(np.zeros((1, 2), np.float32), context=RequestContext()),
+    "reconstruct": lambda it: it.reconstruct(PLANE.rows(1), context=RequestContext()),
+    "denoise": lambda it: it.denoise(PLANE.rows(1), context=RequestContext()),
+    "anomaly-score": lambda it: it.score(PLANE.rows(1), context=RequestContext()),
+    "sample": lambda it: it.sample(1, seed=0, context=RequestContext()),
 }
 
 
@@ -183,12 +187,12 @@ class RecordingGraph:
     async def run(
         self,
         *inputs: FloatArray,
-        ticket: Ticket,
+        context: RequestContext,
         exclusive: bool = False,
         onward: Onward | None = None,
     ) -> tuple[FloatArray, ...]:
         self.runs.append((len(inputs), exclusive))
-        return await self.graph.run(*inputs, ticket=ticket, exclusive=exclusive, onward=onward)
+        return await self.graph.run(*inputs, context=context, exclusive=exclusive, onward=onward)
 
 
 def recording(location: BundleLocation) -> tuple[Autoencoder, Mapping[str, RecordingGraph]]:
@@ -222,7 +226,7 @@ def test_a_conditional_model_answers_under_its_conditions_only(tiny_models_dir: 
     for capability in LABELLED_CALLS:
         with pytest.raises(InvalidInput, match="answers under conditions only") as caught:
             run_to_completion(CALLS[capability](autoencoder))
-        assert [fault.pointer for fault in caught.value.faults] == ["/conditions"]
+        assert [error.pointer for error in caught.value.field_errors] == ["/conditions"]
 
 
 LABELLED_CALLS: list[Capability] = ["encode", "decode", "reconstruct", "anomaly-score", "sample"]
@@ -232,8 +236,8 @@ def test_an_unknown_prior_is_refused_with_those_that_there_are(plane: Autoencode
     with pytest.raises(
         InvalidInput, match="model plane has the priors standard-normal, gaussian-mixture"
     ) as caught:
-        run_to_completion(plane.sample(1, seed=0, ticket=Ticket(), prior="flat"))
-    assert [fault.pointer for fault in caught.value.faults] == ["/prior"]
+        run_to_completion(plane.sample(1, seed=0, context=RequestContext(), prior="flat"))
+    assert [error.pointer for error in caught.value.field_errors] == ["/prior"]
 
 
 def test_rows_that_overflow_inside_the_model_are_named(plane: Autoencoder) -> None:
@@ -242,9 +246,9 @@ def test_rows_that_overflow_inside_the_model_are_named(plane: Autoencoder) -> No
     with pytest.raises(NonFiniteResult, match=r"^2 of 5 rows overflow inside the model$") as caught:
         judged(plane, rows)
 
-    assert [fault.pointer for fault in caught.value.faults] == ["/inputs/1", "/inputs/3"]
-    assert caught.value.faults[0].detail.startswith("row 1 is finite but overflows")
-    assert "1e30" not in caught.value.faults[0].detail
+    assert [error.pointer for error in caught.value.field_errors] == ["/inputs/1", "/inputs/3"]
+    assert caught.value.field_errors[0].detail.startswith("row 1 is finite but overflows")
+    assert "1e30" not in caught.value.field_errors[0].detail
 
 
 @pytest.mark.parametrize("capability", ["encode", "decode", "reconstruct"])
@@ -256,19 +260,19 @@ def test_every_call_names_rows_that_overflow(capability: Capability, plane: Auto
     call = getattr(plane, capability)
 
     with pytest.raises(NonFiniteResult) as caught:
-        run_to_completion(call(rows, ticket=Ticket()))
-    assert [fault.pointer for fault in caught.value.faults] == [f"/{field}/2"]
+        run_to_completion(call(rows, context=RequestContext()))
+    assert [error.pointer for error in caught.value.field_errors] == [f"/{field}/2"]
 
 
 def test_only_the_first_ten_rows_that_overflow_are_named(plane: Autoencoder) -> None:
     with pytest.raises(NonFiniteResult, match=r"^25 of 25 rows") as caught:
         judged(plane, np.full((25, 4), 1e30, np.float32))
-    assert len(caught.value.faults) == 10
+    assert len(caught.value.field_errors) == 10
 
 
 def test_large_rows_that_do_not_overflow_are_answered(plane: Autoencoder) -> None:
     rows = np.full((1, 4), 1e30, np.float32)
-    encoding = run_to_completion(plane.encode(rows, ticket=Ticket()))
+    encoding = run_to_completion(plane.encode(rows, context=RequestContext()))
 
     assert close_to(encoding.codes, PLANE.encode(rows))
 
@@ -340,14 +344,14 @@ def test_a_bundle_without_a_mixture_samples_from_the_standard_normal(tmp_path: P
         default="normal",
     )
     autoencoder = open_autoencoder(publish_tiny(tmp_path, WAVE, priors=priors))
-    drawn = run_to_completion(autoencoder.sample(4, seed=2, ticket=Ticket()))
+    drawn = run_to_completion(autoencoder.sample(4, seed=2, context=RequestContext()))
 
     assert np.array_equal(drawn.codes, StandardNormal(2).draw(4, np.random.default_rng(2)))
 
 
 def test_a_request_s_ticket_adds_up_the_graphs_it_went_through(tiny_models_dir: Path) -> None:
     autoencoder = open_tiny(tiny_models_dir, STAMP)
-    ticket = Ticket()
-    run_to_completion(autoencoder.denoise(STAMP.rows(3), ticket=ticket))
+    context = RequestContext()
+    run_to_completion(autoencoder.denoise(STAMP.rows(3), context=context))
 
-    assert ticket.inference_seconds > 0
+    assert context.inference_seconds > 0

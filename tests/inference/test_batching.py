@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.arrays import FloatArray
 from service.errors import (
     DeadlineExceeded,
     Draining,
@@ -21,8 +22,8 @@ from service.errors import (
     QueueFull,
 )
 from service.inference.batching import QueuedGraph
-from service.inference.graphs import Ticket
-from service.inference.session import FloatArray, Session
+from service.inference.graphs import RequestContext
+from service.inference.session import Session
 from tests.bundles import WAVE, tiny_files, tiny_manifest
 from tests.graphs import BAD_ROW, LOOKUP, LOOKUP_SIGNATURE, Array, lookup, lookup_rows
 
@@ -81,7 +82,7 @@ class Bench:
         )
 
     def submit(self, rows: Array, **options: Any) -> "asyncio.Future[tuple[FloatArray, ...]]":
-        options.setdefault("ticket", Ticket())
+        options.setdefault("context", RequestContext())
         return self.graph.run(rows, **options)
 
     async def occupy(self) -> "asyncio.Future[tuple[FloatArray, ...]]":
@@ -246,7 +247,7 @@ async def test_an_exclusive_request_has_a_limit_of_its_own_that_no_measurement_m
                 max_exclusive_rows=8,
             )
             rows = lookup_rows(19)
-            (answer,) = await graph.run(rows, ticket=Ticket(), exclusive=True)
+            (answer,) = await graph.run(rows, context=RequestContext(), exclusive=True)
         assert np.array_equal(answer, lookup(rows))
         sizes.append(session.sizes)
 
@@ -287,10 +288,13 @@ async def test_the_rest_of_a_large_request_is_dropped_when_its_client_leaves() -
 async def test_a_request_whose_deadline_passed_while_it_waited_is_dropped_before_it_runs() -> None:
     async with bench() as running:
         first = await running.occupy()
-        ticket = Ticket(deadline=time.monotonic() + 3600)
-        late, stays = running.submit(lookup_rows(4), ticket=ticket), running.submit(lookup_rows(2))
+        context = RequestContext(deadline=time.monotonic() + 3600)
+        late, stays = (
+            running.submit(lookup_rows(4), context=context),
+            running.submit(lookup_rows(2)),
+        )
         await turns()
-        ticket.deadline = time.monotonic() - 1e-9
+        context.deadline = time.monotonic() - 1e-9
         running.session.open()
         with pytest.raises(DeadlineExceeded, match="while rows waited"):
             await late
@@ -302,10 +306,10 @@ async def test_a_request_whose_deadline_passed_while_it_waited_is_dropped_before
 
 async def test_a_large_request_whose_deadline_passes_between_batches_stops() -> None:
     async with bench() as running:
-        ticket = Ticket(deadline=time.monotonic() + 3600)
-        large = running.submit(lookup_rows(45), ticket=ticket)
+        context = RequestContext(deadline=time.monotonic() + 3600)
+        large = running.submit(lookup_rows(45), context=context)
         await running.session.busy()
-        ticket.deadline = time.monotonic() - 1e-9
+        context.deadline = time.monotonic() - 1e-9
         running.session.open()
         with pytest.raises(DeadlineExceeded):
             await large
@@ -320,12 +324,12 @@ async def test_a_full_queue_refuses_at_once_and_takes_work_again_when_it_has_emp
         waiting = [running.submit(lookup_rows(5)), running.submit(lookup_rows(3))]
         await turns()
         with pytest.raises(QueueFull, match=r"^8 rows wait already; 1 more .* limit of 8$"):
-            await running.graph.run(lookup_rows(1), ticket=Ticket())
+            await running.graph.run(lookup_rows(1), context=RequestContext())
         assert running.graph.waiting_rows == 8
         running.session.open()
         await asyncio.gather(first, *waiting)
 
-        (answer,) = await running.graph.run(lookup_rows(8), ticket=Ticket())
+        (answer,) = await running.graph.run(lookup_rows(8), context=RequestContext())
         assert np.array_equal(answer, lookup(lookup_rows(8)))
         assert running.session.sizes == [1, 8, 8]
 
@@ -428,7 +432,7 @@ async def test_closing_ends_what_runs_fails_what_waits_and_takes_no_more() -> No
         closing = asyncio.ensure_future(running.graph.close())
         await turns()
         with pytest.raises(Draining):
-            await running.graph.run(lookup_rows(1), ticket=Ticket())
+            await running.graph.run(lookup_rows(1), context=RequestContext())
         assert not closing.done()
         running.session.open()
         await closing
@@ -449,21 +453,21 @@ async def test_closing_an_idle_graph_takes_no_time() -> None:
 async def test_a_ticket_tells_waiting_from_running() -> None:
     async with bench() as running:
         first = await running.occupy()
-        ticket = Ticket()
-        task = running.submit(lookup_rows(25), ticket=ticket)
+        context = RequestContext()
+        task = running.submit(lookup_rows(25), context=context)
         await turns()
         before = time.perf_counter()
         running.session.gate.release()
         await first
         await running.session.busy()
-        waited = ticket.queue_seconds
+        waited = context.queue_seconds
         running.session.open()
         await task
         after = time.perf_counter()
 
         assert waited > 0
-        assert waited <= ticket.queue_seconds
-        assert 0 < ticket.inference_seconds < after - before
+        assert waited <= context.queue_seconds
+        assert 0 < context.inference_seconds < after - before
 
 
 async def test_several_inputs_and_outputs_are_cut_and_joined_alike() -> None:
@@ -472,7 +476,9 @@ async def test_several_inputs_and_outputs_are_cut_and_joined_alike() -> None:
     with ThreadPoolExecutor(1) as executor:
         graph = QueuedGraph(session, executor, max_batch_rows=4, max_queue_rows=100)
         requests = [WAVE.rows(count, seed=count) for count in (3, 9, 1)]
-        answers = await asyncio.gather(*(graph.run(rows, ticket=Ticket()) for rows in requests))
+        answers = await asyncio.gather(
+            *(graph.run(rows, context=RequestContext()) for rows in requests)
+        )
 
     for (codes, log_variances), rows in zip(answers, requests, strict=True):
         assert np.allclose(codes, WAVE.encode(rows), atol=1e-5)
@@ -551,7 +557,7 @@ async def send(
     await turns(request["arrives"])
     deadline = 0.0 if request["kind"] == "late" else float("inf")
     task = running.submit(
-        rows_of(number, request), ticket=Ticket(deadline), exclusive=request["exclusive"]
+        rows_of(number, request), context=RequestContext(deadline), exclusive=request["exclusive"]
     )
     if request["leaves"] is not None:
         await turns(request["leaves"])

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from service.arrays import FloatArray
 from service.inference.batching import QueuedGraph
-from service.inference.graphs import Ticket
-from service.inference.session import FloatArray, Session
+from service.inference.graphs import RequestContext
+from service.inference.session import Session
 from tests.graphs import LOOKUP, LOOKUP_SIGNATURE, lookup, lookup_rows
 
 pytestmark = pytest.mark.timeout(20)
@@ -37,7 +38,7 @@ async def test_a_batch_below_the_measured_cost_runs_on_the_event_loop() -> None:
             session, executor, max_batch_rows=8, max_queue_rows=100, max_inline_rows=4
         )
         rows = lookup_rows(4)
-        (answer,) = await graph.run(rows, ticket=Ticket())
+        (answer,) = await graph.run(rows, context=RequestContext())
 
     assert np.array_equal(answer, lookup(rows))
     assert session.threads == [threading.get_ident()]
@@ -49,7 +50,7 @@ async def test_a_larger_batch_runs_on_a_thread() -> None:
         graph = QueuedGraph(
             session, executor, max_batch_rows=8, max_queue_rows=100, max_inline_rows=4
         )
-        await graph.run(lookup_rows(5), ticket=Ticket())
+        await graph.run(lookup_rows(5), context=RequestContext())
 
     assert len(session.threads) == 1
     assert session.threads != [threading.get_ident()]
@@ -61,7 +62,9 @@ async def test_requests_of_one_turn_count_together_towards_the_measured_cost() -
         graph = QueuedGraph(
             session, executor, max_batch_rows=8, max_queue_rows=100, max_inline_rows=4
         )
-        requests = [graph.run(lookup_rows(3, seed=seed), ticket=Ticket()) for seed in range(2)]
+        requests = [
+            graph.run(lookup_rows(3, seed=seed), context=RequestContext()) for seed in range(2)
+        ]
         await asyncio.gather(*requests)
 
     assert len(session.threads) == 1
@@ -73,9 +76,9 @@ async def test_pieces_of_one_request_run_side_by_side_and_come_back_in_order() -
     with ThreadPoolExecutor(2) as executor:
         graph = QueuedGraph(session, executor, max_batch_rows=4, max_queue_rows=100, max_running=2)
         rows = lookup_rows(16)
-        ticket = Ticket()
-        (answer,) = await graph.run(rows, ticket=ticket)
+        context = RequestContext()
+        (answer,) = await graph.run(rows, context=context)
 
     assert np.array_equal(answer, lookup(rows))
     assert len(session.threads) == 4
-    assert ticket.inference_seconds > 0
+    assert context.inference_seconds > 0

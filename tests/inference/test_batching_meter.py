@@ -7,7 +7,7 @@ import pytest
 
 from service.errors import InferenceFailed, QueueFull
 from service.inference.batching import QueuedGraph
-from service.inference.graphs import Ticket
+from service.inference.graphs import RequestContext
 from service.inference.session import Session
 from tests.graphs import BAD_ROW, LOOKUP, LOOKUP_SIGNATURE, lookup_rows
 
@@ -20,10 +20,10 @@ class Notes:
         self.seconds: list[float] = []
         self.depths: list[int] = []
 
-    def waiting(self, rows: int) -> None:
+    def set_queue_rows(self, rows: int) -> None:
         self.depths.append(rows)
 
-    def ran(self, rows: int, seconds: float) -> None:
+    def record_run(self, rows: int, seconds: float) -> None:
         self.runs.append(rows)
         self.seconds.append(seconds)
 
@@ -47,7 +47,9 @@ async def test_rows_are_counted_by_run_and_the_queue_ends_empty(
 ) -> None:
     graph, notes = metered
 
-    await asyncio.gather(*(graph.run(lookup_rows(rows), ticket=Ticket()) for rows in (5, 3, 5)))
+    await asyncio.gather(
+        *(graph.run(lookup_rows(rows), context=RequestContext()) for rows in (5, 3, 5))
+    )
 
     assert sorted(notes.runs) == [5, 8]
     assert all(seconds > 0 for seconds in notes.seconds)
@@ -59,7 +61,7 @@ async def test_refused_rows_never_wait(metered: tuple[QueuedGraph, Notes]) -> No
     graph, notes = metered
 
     with pytest.raises(QueueFull):
-        await graph.run(lookup_rows(21), ticket=Ticket())
+        await graph.run(lookup_rows(21), context=RequestContext())
 
     assert (notes.runs, notes.depths) == ([], [])
 
@@ -68,10 +70,10 @@ async def test_a_cancelled_request_leaves_no_rows_waiting(
     metered: tuple[QueuedGraph, Notes],
 ) -> None:
     graph, notes = metered
-    gone = asyncio.ensure_future(graph.run(lookup_rows(5), ticket=Ticket()))
+    gone = asyncio.ensure_future(graph.run(lookup_rows(5), context=RequestContext()))
     gone.cancel()
 
-    await graph.run(lookup_rows(2), ticket=Ticket())
+    await graph.run(lookup_rows(2), context=RequestContext())
 
     assert notes.runs == [2]
     assert notes.depths[-1] == 0
@@ -81,8 +83,8 @@ async def test_only_runs_that_succeeded_are_counted(metered: tuple[QueuedGraph, 
     graph, notes = metered
 
     results = await asyncio.gather(
-        graph.run(BAD_ROW, ticket=Ticket()),
-        graph.run(lookup_rows(3), ticket=Ticket()),
+        graph.run(BAD_ROW, context=RequestContext()),
+        graph.run(lookup_rows(3), context=RequestContext()),
         return_exceptions=True,
     )
 

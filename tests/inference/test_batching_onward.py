@@ -12,7 +12,7 @@ from onnx import helper
 
 from service.errors import Draining, InferenceFailed
 from service.inference.batching import QueuedGraph
-from service.inference.graphs import DirectGraph, Graph, Onward, Ticket, run_to_completion
+from service.inference.graphs import DirectGraph, Graph, Onward, RequestContext, run_to_completion
 from service.inference.session import Session
 from tests.graphs import LOOKUP, LOOKUP_SIGNATURE, TABLE, Array, copying, graph, lookup, signature
 
@@ -45,13 +45,13 @@ async def test_the_answer_is_the_second_graphs(executor: ThreadPoolExecutor) -> 
     for inline in (0, 10):
         first = queued(copy_session(), executor, max_inline_rows=inline)
         second = queued(lookup_session(), executor, max_inline_rows=inline)
-        ticket = Ticket()
+        context = RequestContext()
 
-        (found,) = await first.run(ROWS, ticket=ticket, onward=Onward(second))
+        (found,) = await first.run(ROWS, context=context, onward=Onward(second))
 
         assert np.array_equal(found, lookup(ROWS))
-        assert ticket.finite
-        assert ticket.inference_seconds > 0
+        assert context.finite
+        assert context.inference_seconds > 0
 
 
 async def test_rows_cut_at_the_first_graph_arrive_whole_at_the_second(
@@ -60,7 +60,7 @@ async def test_rows_cut_at_the_first_graph_arrive_whole_at_the_second(
     first = queued(copy_session(), executor, max_batch_rows=2)
     second = queued(lookup_session(), executor, max_batch_rows=3, max_inline_rows=3)
 
-    (found,) = await first.run(ROWS, ticket=Ticket(), onward=Onward(second))
+    (found,) = await first.run(ROWS, context=RequestContext(), onward=Onward(second))
 
     assert np.array_equal(found, lookup(ROWS))
 
@@ -71,7 +71,7 @@ async def test_rows_that_were_let_in_once_are_let_in_at_the_second_graph(
     first = queued(copy_session(), executor)
     second = queued(lookup_session(), executor, max_queue_rows=1)
 
-    (found,) = await first.run(ROWS, ticket=Ticket(), onward=Onward(second))
+    (found,) = await first.run(ROWS, context=RequestContext(), onward=Onward(second))
 
     assert np.array_equal(found, lookup(ROWS))
 
@@ -85,11 +85,11 @@ async def test_rows_that_are_not_finite_go_no_further_and_harm_no_neighbour(
     second: Graph = DirectGraph(lookup_session())
     if kind == "queued":
         first, second = queued(copy_session(), executor), queued(lookup_session(), executor)
-    good_ticket, bad_ticket = Ticket(), Ticket()
+    good_ticket, bad_ticket = RequestContext(), RequestContext()
 
     (good_answer,), (bad_answer,) = await asyncio.gather(
-        first.run(ROWS, ticket=good_ticket, onward=Onward(second)),
-        first.run(bad, ticket=bad_ticket, onward=Onward(second)),
+        first.run(ROWS, context=good_ticket, onward=Onward(second)),
+        first.run(bad, context=bad_ticket, onward=Onward(second)),
     )
 
     assert np.array_equal(good_answer, lookup(ROWS))
@@ -113,8 +113,8 @@ async def test_who_leaves_on_the_way_costs_the_second_graph_nothing(
         return run(*inputs)
 
     second.session.run = run_when_released
-    others = asyncio.ensure_future(second.run(ROWS[:1], ticket=Ticket()))
-    task = asyncio.ensure_future(first.run(ROWS, ticket=Ticket(), onward=Onward(second)))
+    others = asyncio.ensure_future(second.run(ROWS[:1], context=RequestContext()))
+    task = asyncio.ensure_future(first.run(ROWS, context=RequestContext(), onward=Onward(second)))
     while second.waiting_rows != len(ROWS):  # noqa: ASYNC110  # busy with others' rows
         await asyncio.sleep(0)
     task.cancel()
@@ -133,16 +133,16 @@ async def test_requests_that_ran_together_go_on_together(executor: ThreadPoolExe
     runs: list[int] = []
     run = second.session.run
     second.session.run = lambda *inputs: runs.append(len(inputs[0])) or run(*inputs)
-    tickets = [Ticket() for _ in range(3)]
+    tickets = [RequestContext() for _ in range(3)]
 
     answers = await asyncio.gather(
-        *(first.run(ROWS[:1], ticket=ticket, onward=Onward(second)) for ticket in tickets)
+        *(first.run(ROWS[:1], context=context, onward=Onward(second)) for context in tickets)
     )
 
     assert runs == [3]
-    for (found,), ticket in zip(answers, tickets, strict=True):
+    for (found,), context in zip(answers, tickets, strict=True):
         assert np.array_equal(found, lookup(ROWS[:1]))
-        assert ticket.inference_seconds > 0
+        assert context.inference_seconds > 0
     assert second.waiting_rows == 0
 
 
@@ -154,7 +154,7 @@ async def test_of_those_that_go_on_together_only_the_one_at_fault_fails(
 
     good, bad, other = await asyncio.gather(
         *(
-            first.run(rows, ticket=Ticket(), onward=Onward(second))
+            first.run(rows, context=RequestContext(), onward=Onward(second))
             for rows in (ROWS[:1], unknown, ROWS[1:])
         ),
         return_exceptions=True,
@@ -172,7 +172,7 @@ async def test_rows_on_their_way_are_told_when_both_graphs_close(
 ) -> None:
     first = queued(copy_session(), executor)
     second = queued(lookup_session(), executor)
-    task = asyncio.ensure_future(first.run(ROWS, ticket=Ticket(), onward=Onward(second)))
+    task = asyncio.ensure_future(first.run(ROWS, context=RequestContext(), onward=Onward(second)))
     await asyncio.sleep(0)
 
     await asyncio.gather(first.close(), second.close())
@@ -180,7 +180,7 @@ async def test_rows_on_their_way_are_told_when_both_graphs_close(
     with pytest.raises(Draining):
         await task
     with pytest.raises(Draining):
-        await second.run(ROWS, ticket=Ticket())
+        await second.run(ROWS, context=RequestContext())
 
 
 def test_a_direct_graph_takes_what_the_second_graph_takes_beside_it() -> None:
@@ -194,7 +194,9 @@ def test_a_direct_graph_takes_what_the_second_graph_takes_beside_it() -> None:
     other: Array = np.full((3, 2), TABLE[0], np.float32)
 
     (found,) = run_to_completion(
-        DirectGraph(copy_session()).run(ROWS, ticket=Ticket(), onward=Onward(second, (other,)))
+        DirectGraph(copy_session()).run(
+            ROWS, context=RequestContext(), onward=Onward(second, (other,))
+        )
     )
 
     assert np.array_equal(found, ROWS + 0.5)

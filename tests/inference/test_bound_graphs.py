@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.bundle.storage import BundleLocation, read_bundle
+from service.catalog.verification import open_verified_sessions
 from service.errors import InferenceFailed, NonFiniteResult
 from service.inference.autoencoder import Autoencoder
 from service.inference.bound_graphs import BoundGraphs, padded_rows
 from service.inference.buffers import DeviceBuffer
-from service.inference.graphs import ROUND_TRIP, DirectGraph, Ticket, run_to_completion
+from service.inference.graphs import ROUND_TRIP, DirectGraph, RequestContext, run_to_completion
 from service.inference.session import Session, SessionOptions
-from service.inference.verification import open_verified_sessions
 from tests.bundles import LABELLED, PLANE, SCORE, STAMP, TINY_MODELS, WAVE, TinyModel
 from tests.graphs import BAD_ROW, DROPPING, LOOKUP, LOOKUP_SIGNATURE, lookup, lookup_rows, signature
 
@@ -171,15 +171,15 @@ def round_trip(models_dir: Path, model: TinyModel) -> Autoencoder:
 @pytest.mark.parametrize("model", [PLANE, STAMP, WAVE, LABELLED], ids=lambda model: model.name)
 def test_reconstructions_take_the_joined_graphs(tiny_models_dir: Path, model: TinyModel) -> None:
     inputs = inputs_of(model, 300)
-    ticket = Ticket()
+    context = RequestContext()
 
     found = run_to_completion(
-        round_trip(tiny_models_dir, model).reconstruct(*inputs, ticket=ticket)
+        round_trip(tiny_models_dir, model).reconstruct(*inputs, context=context)
     )
 
     expected = model.reconstruct(*inputs)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * max(1, np.abs(expected).max()))
-    assert ticket.inference_seconds > 0
+    assert context.inference_seconds > 0
 
 
 def test_codes_that_overflow_are_refused_though_the_outputs_do_not_show_it(
@@ -189,6 +189,8 @@ def test_codes_that_overflow_are_refused_though_the_outputs_do_not_show_it(
     rows[1] = np.finfo(np.float32).max * np.sign(STAMP.encoding[:, :1]).reshape(6, 4, 1)
 
     with pytest.raises(NonFiniteResult, match="1 of 3 rows overflow") as refused:
-        run_to_completion(round_trip(tiny_models_dir, STAMP).reconstruct(rows, ticket=Ticket()))
+        run_to_completion(
+            round_trip(tiny_models_dir, STAMP).reconstruct(rows, context=RequestContext())
+        )
 
-    assert [fault.pointer for fault in refused.value.faults] == ["/inputs/1"]
+    assert [error.pointer for error in refused.value.field_errors] == ["/inputs/1"]

@@ -5,9 +5,10 @@ import asyncio
 import numpy as np
 import pytest
 
+from service.arrays import FloatArray
 from service.errors import InferenceFailed
-from service.inference.graphs import DirectGraph, Ticket, run_to_completion
-from service.inference.session import FloatArray, Session
+from service.inference.graphs import DirectGraph, RequestContext, run_to_completion
+from service.inference.session import Session
 from tests.bundles import SCORE, STAMP, tiny_files, tiny_manifest
 from tests.graphs import BAD_ROW, LOOKUP, LOOKUP_SIGNATURE, lookup, lookup_rows
 
@@ -33,33 +34,33 @@ def test_rows_run_at_most_so_many_at_a_time_and_come_back_in_order(
 ) -> None:
     session = CountingSession()
     inputs = STAMP.rows(rows)
-    ticket = Ticket()
+    context = RequestContext()
     scores, feature_scores = run_to_completion(
-        DirectGraph(session, max_batch_rows=10).run(inputs, ticket=ticket)
+        DirectGraph(session, max_batch_rows=10).run(inputs, context=context)
     )
 
     assert session.batches == batches
     assert np.allclose(scores, STAMP.score(inputs), atol=1e-5)
     assert np.allclose(feature_scores, (STAMP.reconstruct(inputs) - inputs) ** 2, atol=1e-5)
-    assert ticket.inference_seconds > 0
-    assert ticket.queue_seconds == 0
+    assert context.inference_seconds > 0
+    assert context.queue_seconds == 0
 
 
 def test_times_add_up_over_the_graphs_of_one_request() -> None:
-    ticket = Ticket()
+    context = RequestContext()
     graph = DirectGraph(CountingSession())
-    run_to_completion(graph.run(STAMP.rows(1), ticket=ticket))
-    once = ticket.inference_seconds
-    run_to_completion(graph.run(STAMP.rows(1), ticket=ticket))
+    run_to_completion(graph.run(STAMP.rows(1), context=context))
+    once = context.inference_seconds
+    run_to_completion(graph.run(STAMP.rows(1), context=context))
 
-    assert ticket.inference_seconds > once
+    assert context.inference_seconds > once
 
 
 def test_an_error_comes_out_of_the_call_as_it_is() -> None:
     graph = DirectGraph(Session(LOOKUP, LOOKUP_SIGNATURE))
 
     with pytest.raises(InferenceFailed, match=r"lookup\.onnx"):
-        run_to_completion(graph.run(BAD_ROW, ticket=Ticket()))
+        run_to_completion(graph.run(BAD_ROW, context=RequestContext()))
 
 
 def test_a_call_over_several_direct_graphs_finishes_in_one_step() -> None:
@@ -67,8 +68,8 @@ def test_a_call_over_several_direct_graphs_finishes_in_one_step() -> None:
     rows = lookup_rows(4)
 
     async def call() -> tuple[FloatArray, FloatArray]:
-        (first,) = await graph.run(rows, ticket=Ticket())
-        (second,) = await graph.run(rows[::-1].copy(), ticket=Ticket())
+        (first,) = await graph.run(rows, context=RequestContext())
+        (second,) = await graph.run(rows[::-1].copy(), context=RequestContext())
         return first, second
 
     first, second = run_to_completion(call())

@@ -54,16 +54,16 @@ def test_a_score_at_the_threshold_is_no_anomaly_and_one_above_it_is(tmp_path: Pa
 
 def test_discoveries_are_those_of_benjamini_and_hochberg(plane: Autoencoder) -> None:
     rows = np.concatenate([PLANE.rows(8, seed=1), 20 * PLANE.rows(4, seed=2)])
-    judgement = judged(plane, rows, false_discovery_rate=0.1)
-    order = np.argsort(judgement.p_values)
-    passed = [i for i in range(1, 13) if judgement.p_values[order[i - 1]] <= 0.1 * i / 12]
-    largest = judgement.p_values[order[max(passed) - 1]]
+    decision = judged(plane, rows, false_discovery_rate=0.1)
+    order = np.argsort(decision.p_values)
+    passed = [i for i in range(1, 13) if decision.p_values[order[i - 1]] <= 0.1 * i / 12]
+    largest = decision.p_values[order[max(passed) - 1]]
 
-    assert judgement.anomalies.tolist() == (judgement.p_values <= largest).tolist()
-    assert judgement.anomalies[8:].all()
-    assert 4 <= judgement.anomalies.sum() < 12
-    assert judgement.threshold == PLANE.calibration[-int(np.round(largest * 100))]
-    assert judgement.warnings == ()
+    assert decision.anomalies.tolist() == (decision.p_values <= largest).tolist()
+    assert decision.anomalies[8:].all()
+    assert 4 <= decision.anomalies.sum() < 12
+    assert decision.threshold == PLANE.calibration[-int(np.round(largest * 100))]
+    assert decision.warnings == ()
 
 
 def test_a_discovery_rate_takes_the_place_of_the_false_positive_rate(plane: Autoencoder) -> None:
@@ -79,13 +79,13 @@ def test_a_discovery_rate_takes_the_place_of_the_false_positive_rate(plane: Auto
 @pytest.mark.parametrize("kind", ["false_positive_rate", "false_discovery_rate"])
 def test_too_few_calibration_rows_flag_nothing_and_say_so(kind: str, plane: Autoencoder) -> None:
     rows = 1000 * PLANE.rows(3)
-    judgement = judged(plane, rows, **{kind: 0.009})
+    decision = judged(plane, rows, **{kind: 0.009})
     name = kind.replace("_", "-").replace("-rate", " rate")
 
-    assert judgement.p_values.tolist() == [0.01] * 3
-    assert judgement.threshold is None
-    assert not judgement.anomalies.any()
-    assert judgement.warnings == (
+    assert decision.p_values.tolist() == [0.01] * 3
+    assert decision.threshold is None
+    assert not decision.anomalies.any()
+    assert decision.warnings == (
         f"99 calibration rows are too few for a {name} this small: no row can be flagged",
     )
     enough = judged(plane, rows, **{kind: 0.01})
@@ -97,11 +97,11 @@ def test_one_anomaly_out_of_reach_among_many_rows_is_a_warning(plane: Autoencode
     calibration = PLANE.calibration
     usual = PLANE.rows(99, seed=7)[np.argsort(PLANE.score(PLANE.rows(99, seed=7)))][:49]
     rows = np.concatenate([usual, 1000 * PLANE.rows(1)])
-    judgement = judged(plane, rows, false_discovery_rate=0.05)
+    decision = judged(plane, rows, false_discovery_rate=0.05)
 
-    assert judgement.p_values[-1] == 1 / (len(calibration) + 1)
-    assert not judgement.anomalies.any()
-    (warning,) = judgement.warnings
+    assert decision.p_values[-1] == 1 / (len(calibration) + 1)
+    assert not decision.anomalies.any()
+    (warning,) = decision.warnings
     assert warning.endswith("false-discovery rate this small to flag fewer than 10 of the 50 rows")
 
 
@@ -110,7 +110,7 @@ def test_one_anomaly_out_of_reach_among_many_rows_is_a_warning(plane: Autoencode
 def test_a_rate_outside_of_0_and_1_is_refused(kind: str, rate: float, plane: Autoencoder) -> None:
     with pytest.raises(InvalidInput, match=f"^{kind} is not between 0 and 1") as caught:
         judged(plane, PLANE.rows(1), **{kind: rate})
-    assert [fault.pointer for fault in caught.value.faults] == [f"/{kind}"]
+    assert [error.pointer for error in caught.value.field_errors] == [f"/{kind}"]
 
 
 def two_scores(tmp_path: Path) -> Autoencoder:
@@ -160,7 +160,7 @@ def test_scores_are_chosen_by_name_each_with_its_own_calibration(tmp_path: Path)
 def test_an_unknown_score_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=f"model plane has the scores {SCORE}, strict") as caught:
         judged(two_scores(tmp_path), PLANE.rows(1), score="likelihood")
-    assert [fault.pointer for fault in caught.value.faults] == ["/score"]
+    assert [error.pointer for error in caught.value.field_errors] == ["/score"]
 
 
 def without_calibration(tmp_path: Path) -> Autoencoder:

@@ -12,7 +12,7 @@ from service.inference.scoring import (
     Scores,
     conformal_p_values,
     discovery_threshold,
-    least_discoveries,
+    min_discoveries,
     p_value_floor,
     threshold_at,
 )
@@ -206,4 +206,4 @@ def test_the_least_discoveries_are_the_fewest_rows_at_the_floor_that_get_flagged
         )
         is not None
     ]
-    assert least_discoveries(rows, rate, calibration) == min(flagging, default=rows + 1)
+    assert min_discoveries(rows, rate, calibration) == min(flagging, default=rows + 1)

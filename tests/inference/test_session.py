@@ -39,6 +39,7 @@ from tests.bundles import (
     tiny_files,
     tiny_manifest,
 )
+from tests.faulty_model import publish_faulty_model, slow_rows
 from tests.graphs import (
     BAD_ROW,
     DROPPING,
@@ -50,7 +51,6 @@ from tests.graphs import (
     lookup_rows,
     signature,
 )
-from tests.moody_model import publish_moody, slow_rows
 
 ENCODER = tiny_files(WAVE)["encoder.onnx"]
 COPY = signature({"inputs": (3,)}, {"outputs": (3,)}, "copy.onnx")
@@ -113,7 +113,7 @@ def test_threads_running_one_session_at_once_each_get_their_own_answer() -> None
 
 @pytest.mark.parametrize("bound", [False, True])
 def test_stopping_ends_what_runs_and_lets_nothing_run_again(tmp_path: Path, bound: bool) -> None:
-    graph_file = publish_moody(tmp_path).folder / "encoder.onnx"
+    graph_file = publish_faulty_model(tmp_path).folder / "encoder.onnx"
     session = Session(graph_file.read_bytes(), tiny_manifest(PLANE).graphs["encoder"])
     runnable = BoundGraphs(session) if bound else session
     with ThreadPoolExecutor(1) as thread:

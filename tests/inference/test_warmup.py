@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from service.inference.session import FloatArray, Session
+from service.arrays import FloatArray
+from service.inference.session import Session
 from service.inference.warmup import BatchCosts, measure_batch_costs
 from tests.graphs import LOOKUP, LOOKUP_SIGNATURE, lookup_rows
 
@@ -40,8 +41,8 @@ def test_a_batch_is_useful_until_its_speed_is_near_the_best() -> None:
     flat = BatchCosts({1: 1.0, 2: 1.05, 4: 2.0, 8: 4.0})  # 1.0, 1.9, 2.0, 2.0 rows a second
     growing = BatchCosts({1: 1.0, 2: 1.1, 4: 1.3, 8: 1.7})
 
-    assert flat.largest_useful_batch == 2
-    assert growing.largest_useful_batch == 8
+    assert flat.smallest_efficient_batch == 2
+    assert growing.smallest_efficient_batch == 8
 
 
 def test_measuring_meets_every_power_of_two_up_to_the_limit() -> None:

@@ -22,7 +22,7 @@ def buckets(segment: Segment, family: families.Family, *labels: str) -> dict[int
 @pytest.mark.parametrize("number", range(len(DURATION_BOUNDS)))
 def test_a_bound_belongs_to_its_own_bucket(segments: list[Segment], number: int) -> None:
     bound = DURATION_BOUNDS[number]
-    Recorder(segments[0]).call("encode", "plane", 1).answered(200, bound)
+    Recorder(segments[0]).call("encode", "plane", 1).record_request(200, bound)
 
     found = buckets(segments[0], families.REQUEST_DURATION, "encode", "plane", "1")
     assert found == {-1: bound, number: 1.0}
@@ -30,8 +30,8 @@ def test_a_bound_belongs_to_its_own_bucket(segments: list[Segment], number: int)
 
 def test_what_is_beyond_all_bounds_is_in_the_last_bucket(segments: list[Segment]) -> None:
     recorder = Recorder(segments[0])
-    recorder.call("encode").answered(200, DURATION_BOUNDS[-1] + 1)
-    recorder.graph("plane", 1, "encoder").ran(int(ROW_BOUNDS[-1]) + 1, 0.0)
+    recorder.call("encode").record_request(200, DURATION_BOUNDS[-1] + 1)
+    recorder.graph("plane", 1, "encoder").record_run(int(ROW_BOUNDS[-1]) + 1, 0.0)
 
     durations = buckets(segments[0], families.REQUEST_DURATION, "encode", "", "")
     assert durations == {-1: DURATION_BOUNDS[-1] + 1, len(DURATION_BOUNDS): 1.0}
@@ -41,11 +41,11 @@ def test_what_is_beyond_all_bounds_is_in_the_last_bucket(segments: list[Segment]
 
 def test_stages_and_statuses_are_kept_apart(segments: list[Segment]) -> None:
     meter = Recorder(segments[0]).call("encode", "plane", 1)
-    meter.answered(200, 0.0)
-    meter.answered(422, 0.0)
-    meter.answered(200, 0.0)
-    meter.worked(Stages(1.0, 2.0, 3.0, 4.0), 7)
-    meter.refused("invalid-input")
+    meter.record_request(200, 0.0)
+    meter.record_request(422, 0.0)
+    meter.record_request(200, 0.0)
+    meter.record_stages(Stages(1.0, 2.0, 3.0, 4.0), 7)
+    meter.record_problem("invalid-input")
 
     labels = ("encode", "plane", "1")
     stages = [
@@ -61,12 +61,12 @@ def test_stages_and_statuses_are_kept_apart(segments: list[Segment]) -> None:
 def test_after_a_move_everything_is_counted_in_the_new_segment(segments: list[Segment]) -> None:
     recorder = Recorder(segments[0])
     graph = recorder.graph("plane", 1, "encoder")
-    recorder.call("encode").answered(200, 0.0)
+    recorder.call("encode").record_request(200, 0.0)
 
     recorder.move_to(segments[1])
-    recorder.call("encode").answered(200, 0.0)
-    graph.ran(4, 0.5)
-    graph.waiting(9)
+    recorder.call("encode").record_request(200, 0.0)
+    graph.record_run(4, 0.5)
+    graph.set_queue_rows(9)
 
     for segment, runs, waiting in ((segments[0], 0, 0), (segments[1], 1, 9)):
         assert segment.cells(families.REQUESTS, "encode", "", "", "200")[0] == 1

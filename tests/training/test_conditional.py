@@ -7,10 +7,10 @@ import pytest
 
 from service.bundle.manifest import DECODER
 from service.bundle.storage import Bundle, read_bundle
+from service.catalog.verification import open_verified_sessions
 from service.inference.autoencoder import Autoencoder
-from service.inference.graphs import DirectGraph, Ticket, run_to_completion
+from service.inference.graphs import DirectGraph, RequestContext, run_to_completion
 from service.inference.session import Session, SessionOptions
-from service.inference.verification import open_verified_sessions
 from tests.training.tiny_recipes import (
     CATEGORIES,
     KINDS,
@@ -108,7 +108,9 @@ def test_the_published_bundle_verifies_and_samples_what_it_is_asked_for(
     served = Autoencoder(published, graphs)
     drawn = [
         run_to_completion(
-            served.sample(3, seed=1, ticket=Ticket(), conditions=np.full((3, 1), digit, np.float32))
+            served.sample(
+                3, seed=1, context=RequestContext(), conditions=np.full((3, 1), digit, np.float32)
+            )
         )
         for digit in (0, 1)
     ]

@@ -60,7 +60,7 @@ def learned(runs_dir: Path) -> TrainedModel:
     return train_model(load_recipe("digits-stacked", ["training.epochs=12"]), runs_dir, silence())
 
 
-def refusal(recipe: str, overrides: list[str], runs_dir: Path, models_dir: Path) -> str:
+def invalid_rows_error(recipe: str, overrides: list[str], runs_dir: Path, models_dir: Path) -> str:
     with pytest.raises(GatesRefused) as refused:
         train_and_publish(load_recipe(recipe, overrides), models_dir, runs_dir, silence())
     assert list(models_dir.iterdir()) == []
@@ -69,21 +69,21 @@ def refusal(recipe: str, overrides: list[str], runs_dir: Path, models_dir: Path)
 
 def test_a_network_that_never_moved_is_refused(runs_dir: Path, tmp_path: Path) -> None:
     never = ["training.epochs=1", "training.optimizer.learning_rate=1e-12"]
-    assert "explained-variance" in refusal("digits-stacked", never, runs_dir, tmp_path)
+    assert "explained-variance" in invalid_rows_error("digits-stacked", never, runs_dir, tmp_path)
 
 
 def test_a_posterior_that_collapsed_onto_the_prior_is_refused(
     runs_dir: Path, tmp_path: Path
 ) -> None:
     collapsed = ["training.epochs=4", "objective.kl_weight=1000"]
-    message = refusal("digits-vae", collapsed, runs_dir, tmp_path)
+    message = invalid_rows_error("digits-vae", collapsed, runs_dir, tmp_path)
     assert "live-code-share: 0 of 2 code units diverge from the prior" in message
 
 
 def test_twenty_five_rows_known_by_heart_are_refused(runs_dir: Path, tmp_path: Path) -> None:
     few = ["data.test_rows=1300", "data.calibration_rows=272", "training.epochs=150"]
     by_heart = [*few, "training.early_stopping.patience_epochs=150"]
-    message = refusal("digits-stacked", by_heart, runs_dir, tmp_path)
+    message = invalid_rows_error("digits-stacked", by_heart, runs_dir, tmp_path)
     assert "held-out-over-training-error" in message
     assert "on 25 training rows" in message
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from service.inference.session import FloatArray, Session
+from service.arrays import FloatArray
+from service.inference.session import Session
 from training.errors import ParityMismatch
 from training.export import GraphFunction, export_graph, graph_functions
 from training.parity import check_parity, relative_deviation

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import rel_entr
 
-from service.inference.session import FloatArray
+from service.arrays import FloatArray
 from tests.training.tiny_recipes import Silence, tiny_autoencoder, tiny_recipe, tiny_rows
 from training.architectures.autoencoder import Autoencoder
 from training.fitting import Trainer

@@ -46,11 +46,11 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     ],
 )
 def test_a_wrong_field_is_named_with_its_place(path: str, value: Any, sentence: str) -> None:
-    with pytest.raises(RecipeError) as refusal:
+    with pytest.raises(RecipeError) as invalid_rows_error:
         parse_recipe(changed(path, value), "mine.toml")
 
-    assert str(refusal.value).startswith("recipe mine.toml: ")
-    assert sentence in str(refusal.value)
+    assert str(invalid_rows_error.value).startswith("recipe mine.toml: ")
+    assert sentence in str(invalid_rows_error.value)
 
 
 def test_a_variational_model_needs_a_weight_for_its_divergence() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from service.inference.session import FloatArray
+from service.arrays import FloatArray
 from training.architectures.autoencoder import Autoencoder
 from training.architectures.building import build_autoencoder
 from training.export import GraphFunction, graph_functions

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from service.inference.session import FloatArray
+from service.arrays import FloatArray
 from training.architectures.autoencoder import call_stack
 from training.panels.subject import Subject
 from training.seeds import Stream, generator

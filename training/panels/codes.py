@@ -8,8 +8,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
+from service.arrays import FloatArray
 from service.bundle.manifest import ENCODER
-from service.inference.session import FloatArray
 from training.panels.activations import layer_activations
 from training.panels.panel import Panel, table_element
 from training.panels.subject import Subject

@@ -5,8 +5,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from service.arrays import FloatArray
 from service.inference.sampling import Prior, StandardNormal
-from service.inference.session import FloatArray
 from training.bundling import GAUSSIAN_MIXTURE, STANDARD_NORMAL, default_prior
 from training.panels.panel import Panel, image_element, words
 from training.panels.subject import Subject

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from service.inference.session import FloatArray
+from service.arrays import FloatArray
 from training.panels.panel import Panel, image_element
 from training.panels.subject import Subject
 from training.plots.rows import column_panels, image_mosaic, plane_points, series_panels

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.inference.session import FloatArray
+from service.arrays import FloatArray
 from training.datasets import IntegerArray
 from training.stages import Assessment, ExportedModel, TrainedModel
 

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from service.arrays import FloatArray
 from service.inference.scoring import Scores
-from service.inference.session import FloatArray
 from training.plots.style import (
     BLUE,
     FULL_WIDTH,

@@ -8,7 +8,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
-from service.inference.session import FloatArray
+from service.arrays import FloatArray
 from training.datasets import IntegerArray
 from training.plots.style import HALF_WIDTH, class_colour, new_axes, styled, to_svg
 

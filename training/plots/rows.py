@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.inference.session import FloatArray
+from service.arrays import FloatArray
 from training.plots.style import (
     BLUE,
     FULL_WIDTH,

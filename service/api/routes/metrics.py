@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Response
 from service import __version__
 from service.api.dependencies import MemoryDependency, RegistryDependency
 from service.bundle.manifest import SCHEMA_VERSION
-from service.inference.registry import Registry
+from service.catalog.registry import Registry
 from service.inference.session import onnxruntime_version
 from service.metrics.families import BUILD_INFO, MODEL_INFO
 

@@ -16,9 +16,9 @@ from service.api.schemas import (
 )
 from service.bundle.manifest import REPORT_FILE, ColumnSpec
 from service.bundle.storage import read_bundle
+from service.catalog.loading import LoadedModel
+from service.catalog.registry import ModelVersion, Registry
 from service.errors import ReportNotFound
-from service.inference.loading import LoadedModel
-from service.inference.registry import ModelVersion, Registry
 from service.inference.warmup import BatchCosts
 
 THRESHOLD_RATES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1)
@@ -107,7 +107,7 @@ def _graph_cost(costs: BatchCosts) -> GraphCost:
     seconds = costs.seconds_by_rows
     return GraphCost(
         milliseconds_by_rows={rows: round(cost * 1000, 4) for rows, cost in seconds.items()},
-        largest_useful_batch=costs.largest_useful_batch,
+        smallest_efficient_batch=costs.smallest_efficient_batch,
     )
 
 

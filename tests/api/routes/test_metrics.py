@@ -15,7 +15,7 @@ from service.inference.session import onnxruntime_version
 from service.metrics.families import FAMILIES, INFO_FAMILIES
 from tests.api.clients import Client, open_client
 from tests.bundles import PLANE, publish_tiny
-from tests.moody_model import failing_rows, publish_moody
+from tests.faulty_model import failing_rows, publish_faulty_model
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "operations.md"
 INPUTS = PLANE.rows(3).tolist()
@@ -133,7 +133,7 @@ async def test_a_refusal_after_the_model_is_known_names_it(tiny_models_dir: Path
 
 
 async def test_a_failure_of_ours_counts_as_500_of_its_model(tmp_path: Path) -> None:
-    publish_moody(tmp_path)
+    publish_faulty_model(tmp_path)
     async with open_client(tmp_path, log_level="error") as client:
         response = await client.call("encode", inputs=failing_rows().tolist())
         metrics = await scrape(client)

@@ -8,8 +8,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
+from service.arrays import FloatArray
 from service.bundle.manifest import GraphSignature, TensorSpec
-from service.inference.session import FloatArray, Session, SessionOptions
+from service.inference.session import (
+    Session,
+    SessionOptions,
+)
 from training.graph_passes.optimization import Rewrite, rewritten
 from training.parity import BATCH_SIZES, TOLERANCE, relative_deviation
 

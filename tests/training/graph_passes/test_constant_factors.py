@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import NodeProto, helper
 
-from service.inference.session import FloatArray
+from service.arrays import FloatArray
 from tests.training.graph_passes.made_graphs import (
     made_graph,
     normal,

@@ -1,0 +1,175 @@
+"""From a folder to a model that is ready to answer."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from service.arrays import FloatArray
+from service.bundle.manifest import DECODER, ENCODER, GOLDEN_FILE, Manifest
+from service.bundle.storage import BundleLocation, read_bundle
+from service.catalog.verification import golden_inputs, open_verified_sessions
+from service.inference.autoencoder import Autoencoder
+from service.inference.batching import Meter, QueuedGraph
+from service.inference.bound_graphs import BoundGraphs
+from service.inference.graphs import ROUND_TRIP
+from service.inference.session import (
+    Runnable,
+    Session,
+    SessionOptions,
+)
+from service.inference.warmup import BatchCosts, measure_batch_costs
+
+# A hand-over to a thread and back, and the wait of everything else on the event loop meanwhile,
+# are worth it only for runs that take longer than this.
+MAX_INLINE_SECONDS = 0.0015
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A verified version, ready to answer.
+
+    Attributes:
+        location: Where its bundle lies.
+        autoencoder: The calls.
+        queues: The queue in front of each graph.
+        costs: What a run of each graph costs here, by rows.
+        provider: The provider that really runs it; with another one, where that runs some nodes.
+        golden_deviation: Largest deviation from its golden vectors on that provider.
+        load_seconds: Time it took to read, verify and warm it.
+    """
+
+    location: BundleLocation
+    autoencoder: Autoencoder
+    queues: Mapping[str, QueuedGraph]
+    costs: Mapping[str, BatchCosts]
+    provider: str
+    golden_deviation: float
+    load_seconds: float
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.location.name
+
+    @property
+    def version(self) -> int:
+        """Version of the model."""
+        return self.location.version
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says about itself."""
+        return self.autoencoder.manifest
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How bundles become models.
+
+    Attributes:
+        session: Provider and threads of one run of a graph.
+        threads: Batches of one graph that may run at the same time.
+        max_batch_rows: Most rows of one run of a graph.
+        max_queue_rows: Most rows that may wait for a graph.
+        meter: Makes what is told of the runs of a graph, by model, version and graph.
+    """
+
+    session: SessionOptions
+    threads: int = 1
+    max_batch_rows: int = 256
+    max_queue_rows: int = 65_536
+    meter: Callable[[str, int, str], Meter] | None = None
+
+
+def load_model(location: BundleLocation, options: LoadOptions, executor: Executor) -> LoadedModel:
+    """Read a bundle, prove that it is sound, and make it ready to answer.
+
+    Blocking. When this returns every graph has been run with batches of every size it will meet,
+    and is queued with the limits that were measured.
+
+    Args:
+        location: Where the bundle lies.
+        options: How its graphs are run.
+        executor: Threads that batches run on.
+
+    Raises:
+        BundleError: The bundle is refused.
+    """
+    started = time.perf_counter()
+    bundle = read_bundle(location)
+    sessions, deviation = open_verified_sessions(bundle, options.session)
+    golden = bundle.arrays(GOLDEN_FILE)
+    rows = {
+        name: golden_inputs(name, session.signature, golden) for name, session in sessions.items()
+    }
+    runnables: dict[str, Runnable] = dict(sessions)
+    if options.session.runs_bound:
+        bound = _bind(sessions)
+        rows |= {name: _inputs_of(graphs, sessions, rows) for name, graphs in bound.items()}
+        runnables |= bound
+    costs = {
+        name: measure_batch_costs(runnable, rows[name], options.max_batch_rows)
+        for name, runnable in runnables.items()
+    }
+    queues = {
+        name: _queued(runnable, costs[name], options, executor)
+        for name, runnable in runnables.items()
+    }
+    if options.meter is not None:
+        for name, queue in queues.items():
+            queue.meter = options.meter(location.name, location.version, name)
+    return LoadedModel(
+        location=location,
+        autoencoder=Autoencoder(bundle, queues),
+        queues=queues,
+        costs=costs,
+        provider=" + ".join(_providers_used(sessions)),
+        golden_deviation=deviation,
+        load_seconds=time.perf_counter() - started,
+    )
+
+
+def _bind(sessions: Mapping[str, Session]) -> dict[str, BoundGraphs]:
+    bound = {name: BoundGraphs(session) for name, session in sessions.items()}
+    if ENCODER in sessions and DECODER in sessions:
+        bound[ROUND_TRIP] = BoundGraphs(sessions[ENCODER], sessions[DECODER])
+    return bound
+
+
+def _inputs_of(
+    graphs: BoundGraphs,
+    sessions: Mapping[str, Session],
+    rows: Mapping[str, Sequence[FloatArray]],
+) -> list[FloatArray]:
+    """Choose rows for the inputs of bound graphs from those of each graph, by name."""
+    by_name = {
+        tensor.name: array
+        for name in reversed(list(sessions))
+        for tensor, array in zip(sessions[name].signature.inputs, rows[name], strict=True)
+    }
+    return [by_name[tensor.name] for tensor in graphs.inputs]
+
+
+def _providers_used(sessions: Mapping[str, Session]) -> list[str]:
+    """Name every provider that runs a node, the one that was asked for first."""
+    asked = [session.provider for session in sessions.values()]
+    taken = [name for session in sessions.values() for name in session.nodes]
+    return list(dict.fromkeys(asked + taken))
+
+
+def _queued(
+    session: Runnable, costs: BatchCosts, options: LoadOptions, executor: Executor
+) -> QueuedGraph:
+    # A request is parted only where its parts run side by side, or where one run would be slower.
+    alone = options.threads == 1
+    return QueuedGraph(
+        session,
+        executor,
+        max_batch_rows=costs.largest_efficient_batch if alone else costs.smallest_efficient_batch,
+        enough_rows=costs.smallest_efficient_batch,
+        max_queue_rows=options.max_queue_rows,
+        max_exclusive_rows=options.max_batch_rows,
+        max_inline_rows=costs.rows_within(MAX_INLINE_SECONDS),
+        max_running=options.threads,
+    )

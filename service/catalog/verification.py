@@ -1,0 +1,126 @@
+"""Golden vectors replayed: proof that a graph still computes what it computed when published."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from service.arrays import FloatArray
+from service.bundle.manifest import GOLDEN_FILE, GraphSignature
+from service.bundle.storage import Bundle
+from service.errors import BundleFileCorrupted, GoldenMismatch
+from service.inference.session import (
+    Session,
+    SessionOptions,
+)
+
+# Largest |served - golden| over max(1, max |golden|). A GPU sums in another order than a CPU, and
+# TF32 keeps 10 bits of every factor.
+DEVIATION_TOLERANCES = {"cpu": 1e-4, "cuda": 1e-3}
+TF32_TOLERANCE = 1e-2
+
+
+def open_verified_sessions(
+    bundle: Bundle, options: SessionOptions
+) -> tuple[dict[str, Session], float]:
+    """Open every graph of a bundle and replay its golden vectors.
+
+    The CPU provider is always replayed: it decides whether the bundle is sound. When another
+    provider serves, its own deviation is measured as well, against its own tolerance.
+
+    Args:
+        bundle: A bundle read from disk.
+        options: How the graphs will be run.
+
+    Returns:
+        The sessions by graph name, and the largest deviation of the serving provider, relative
+        to ``max(1, max |golden|)``.
+
+    Raises:
+        GoldenMismatch: A graph deviates by more than its provider's tolerance.
+        BundleError: A graph or the golden file cannot be used.
+    """
+    golden = bundle.arrays(GOLDEN_FILE)
+    signatures = bundle.manifest.graphs
+    sessions = {
+        name: Session(bundle.graph(name), signature, options)
+        for name, signature in signatures.items()
+    }
+    worst = 0.0
+    for name, session in sessions.items():
+        if session.provider != "cpu":
+            reference = Session(bundle.graph(name), signatures[name], SessionOptions())
+            _replay(name, reference, golden)
+        worst = max(worst, _replay(name, session, golden))
+    return sessions, worst
+
+
+def replay_golden(bundle: Bundle) -> float:
+    """Replay the golden vectors of a bundle on the CPU provider.
+
+    Returns:
+        The largest deviation, relative to ``max(1, max |golden|)``.
+
+    Raises:
+        GoldenMismatch: A graph deviates by more than the tolerance.
+        BundleError: A graph or the golden file cannot be used.
+    """
+    return open_verified_sessions(bundle, SessionOptions())[1]
+
+
+def golden_key(graph: str, tensor: str) -> str:
+    """Name the array of ``golden.npz`` that holds one tensor of one graph."""
+    return f"{graph}/{tensor}"
+
+
+def _replay(graph: str, session: Session, golden: Mapping[str, np.ndarray]) -> float:
+    inputs = golden_inputs(graph, session.signature, golden)
+    worst = 0.0
+    outputs = session.run(*inputs)
+    for tensor, served in zip(session.signature.outputs, outputs, strict=True):
+        expected = _golden_array(golden, golden_key(graph, tensor.name))
+        if served.shape != expected.shape:
+            raise GoldenMismatch(
+                f"{session.signature.file}: {tensor.name} has shape {served.shape},"
+                f" its golden vectors {expected.shape}"
+            )
+        scale = max(1.0, float(np.abs(expected).max()))
+        with np.errstate(invalid="ignore"):  # infinite on both sides is a deviation like any other
+            deviation = float(np.abs(served - expected).max()) / scale
+        tolerance = TF32_TOLERANCE if session.tf32 else DEVIATION_TOLERANCES[session.provider]
+        if not deviation <= tolerance:
+            raise GoldenMismatch(
+                f"{session.signature.file}: {tensor.name} deviates by {deviation:.2g} from its"
+                f" golden vectors on {session.provider}, allowed is {tolerance:.2g}"
+            )
+        worst = max(worst, deviation)
+    return worst
+
+
+def golden_inputs(
+    graph: str, signature: GraphSignature, golden: Mapping[str, np.ndarray]
+) -> list[FloatArray]:
+    """Return the golden rows of a graph, one array per input of its signature.
+
+    Args:
+        graph: Its name.
+        signature: Its inputs.
+        golden: The arrays of ``golden.npz``.
+
+    Raises:
+        BundleFileCorrupted: They are missing, or not rows of the signature's shapes.
+    """
+    inputs = [_golden_array(golden, golden_key(graph, tensor.name)) for tensor in signature.inputs]
+    expected = [tensor.shape for tensor in signature.inputs]
+    rows = {len(array) for array in inputs if array.ndim}
+    if [array.shape[1:] for array in inputs] != expected or len(rows) != 1 or rows == {0}:
+        raise BundleFileCorrupted(
+            f"{GOLDEN_FILE}: the inputs of {graph} have shapes"
+            f" {[array.shape for array in inputs]}, rows of {expected} are expected"
+        )
+    return inputs
+
+
+def _golden_array(golden: Mapping[str, np.ndarray], key: str) -> FloatArray:
+    if key not in golden:
+        raise BundleFileCorrupted(f"{GOLDEN_FILE} has no array {key}")
+    return np.ascontiguousarray(golden[key], dtype=np.float32)

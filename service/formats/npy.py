@@ -1,0 +1,123 @@
+"""NumPy's ``.npy`` files: the dense media type that needs no schema."""
+
+import io
+import warnings
+from functools import lru_cache
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
+
+from service.arrays import FloatArray
+from service.errors import InvalidInput, MalformedBody
+from service.formats.rows import RowFormat, Shape
+
+_HEADERS = {
+    (1, 0): npy_format.read_array_header_1_0,
+    (2, 0): npy_format.read_array_header_2_0,
+}
+_NUMBERS = "fiu"
+_MAX_AXES = 32
+_MAX_AXIS_LENGTH = 2**63 - 1
+_VERSION_1 = npy_format.magic(1, 0)
+_LENGTH = slice(8, 10)  # of the header: two bytes after magic and version
+_MAX_KEPT_HEADER_BYTES = 512
+
+
+class _Header(NamedTuple):
+    shape: Shape
+    fortran_order: bool
+    dtype: np.dtype[Any]
+    end: int
+
+
+def read_npy(body: bytes, row_format: RowFormat) -> FloatArray:
+    """Read rows from a ``.npy`` file.
+
+    The header is believed only as far as the bytes that follow bear it out, and pickled
+    objects are never loaded.
+
+    Args:
+        body: The file; float, signed or unsigned integers, C or Fortran order, any byte order.
+            uint8 pixels of images are divided by 255.
+        row_format: What the rows should be.
+
+    Returns:
+        Contiguous float32, shape (rows, *row shape).
+
+    Raises:
+        MalformedBody: Not a ``.npy`` file, or its bytes are not those of its header.
+        InvalidInput: Another shape, type or range than the model takes.
+        TooManyRows: More rows than the limit.
+    """
+    shape, fortran_order, dtype, content = _read_header(body)
+    if dtype.kind not in _NUMBERS:
+        raise InvalidInput.at(
+            f"/{row_format.field}",
+            f"the array's type is {dtype.name}; floats or integers are expected",
+        )
+    if shape[1:] not in row_format.forms:
+        forms = " or ".join(str(("rows", *form)).replace("'", "") for form in row_format.forms)
+        raise InvalidInput.at(
+            f"/{row_format.field}", f"the array has shape {shape}, the model takes {forms}"
+        )
+    row_format.check_row_count(shape[0])
+    values = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order else "C")
+    if row_format.is_image and dtype == np.uint8:
+        values = values.astype(np.float32) / np.float32(255)
+    return row_format.cast(values)
+
+
+def _read_header(body: bytes) -> tuple[Shape, bool, np.dtype[Any], memoryview]:
+    """Read what the file says about itself, and believe it only if its length agrees."""
+    if not body:
+        raise MalformedBody("the body is empty; a .npy file is expected")
+    end = _LENGTH.stop + int.from_bytes(body[_LENGTH], "little")
+    if body.startswith(_VERSION_1) and end <= _MAX_KEPT_HEADER_BYTES:
+        header = _parse_kept_header(body[:end])
+    else:
+        header = _parse_header(body)
+    content = memoryview(body)[header.end :]
+    promised = prod(header.shape) * header.dtype.itemsize
+    if promised != len(content):
+        raise MalformedBody(
+            f"the header of the .npy file promises {promised} bytes of data, {len(content)} follow"
+        )
+    return header.shape, header.fortran_order, header.dtype, content
+
+
+def _parse_header(body: bytes) -> _Header:
+    stream = io.BytesIO(body)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of text that the client wrote
+            read_header = _HEADERS[npy_format.read_magic(stream)]
+            shape, fortran_order, dtype = read_header(stream)
+    except Exception as error:
+        # NumPy evaluates the header as a Python literal: any text may be there, and raise anything.
+        raise MalformedBody("the body is not a .npy file of version 1.0 or 2.0") from error
+    if dtype.hasobject:
+        raise MalformedBody("the array holds Python objects; pickled data is never loaded")
+    if len(shape) > _MAX_AXES or not all(0 <= length <= _MAX_AXIS_LENGTH for length in shape):
+        raise MalformedBody("the header of the .npy file states a shape that no array has")
+    return _Header(tuple(map(int, shape)), fortran_order, dtype, stream.tell())
+
+
+# Clients send the same few headers over and over, and one takes longer to parse than a row.
+_parse_kept_header = lru_cache(maxsize=256)(_parse_header)
+
+
+def write_npy(values: NDArray[Any]) -> bytes:
+    """Write an array as a ``.npy`` file of version 1.0."""
+    content = np.ascontiguousarray(values)
+    return b"".join((_header_of(content.shape, content.dtype), content.data))
+
+
+@lru_cache(maxsize=256)
+def _header_of(shape: Shape, dtype: np.dtype[Any]) -> bytes:
+    stream = io.BytesIO()
+    fields = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy_format.write_array_header_1_0(stream, fields)
+    return stream.getvalue()

@@ -1,0 +1,75 @@
+"""Bare float32 numbers, little-endian and row after row: the media type without a header."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.arrays import FloatArray
+from service.errors import InvalidInput, MalformedBody
+from service.formats.rows import RowFormat
+
+_NUMBER = np.dtype("<f4")
+# A smaller answer is copied: that costs less than to keep the whole batch that it was cut from
+# until a slow client has read it.
+_MIN_SHARED_BYTES = 64 * 1024
+
+
+def read_raw(body: bytes, row_format: RowFormat) -> FloatArray:
+    """Read rows whose shape only the model knows, without a copy.
+
+    Args:
+        body: Rows in row-major order, nothing between them.
+        row_format: What they should be.
+
+    Returns:
+        Contiguous float32, shape (rows, *row shape); on little-endian machines the body itself.
+
+    Raises:
+        MalformedBody: There is no body.
+        InvalidInput: The bytes are no whole number of rows, or a value is not one of a row's.
+        TooManyRows: More rows than the limit.
+    """
+    if not body:
+        raise MalformedBody("the body is empty; float32 numbers are expected")
+    row_bytes = row_format.size * _NUMBER.itemsize
+    rows, rest = divmod(len(body), row_bytes)
+    if rest:
+        raise InvalidInput.at(
+            f"/{row_format.field}",
+            f"the body has {len(body)} bytes: {rows} rows of {row_bytes} ({row_format.size}"
+            f" float32 values) and a rest of {rest}",
+        )
+    row_format.check_row_count(rows)
+    return row_format.cast(np.frombuffer(body, _NUMBER))
+
+
+def write_raw(values: NDArray[Any]) -> bytes | memoryview:
+    """Write an array as bare numbers; a large one is not copied.
+
+    Args:
+        values: Numbers; or records, whose fields become the last axis.
+    """
+    numbers = np.ascontiguousarray(_without_names(values), _NUMBER)
+    if numbers.nbytes < _MIN_SHARED_BYTES:
+        return numbers.tobytes()
+    return numbers.reshape(-1).data.cast("B")
+
+
+def raw_shape(values: NDArray[Any]) -> bytes:
+    """Say what shape the numbers of ``write_raw`` have: lengths with commas between them."""
+    fields = values.dtype.names
+    return _with_commas((*values.shape, len(fields)) if fields else values.shape)
+
+
+@lru_cache(maxsize=256)
+def _with_commas(lengths: tuple[int, ...]) -> bytes:
+    return b",".join([b"%d" % length for length in lengths])
+
+
+def _without_names(values: NDArray[Any]) -> NDArray[Any]:
+    names = values.dtype.names
+    if names is None:
+        return values
+    return np.stack([values[name].astype(_NUMBER) for name in names], axis=-1)

@@ -1,0 +1,307 @@
+"""Time passes: requests run out of it, and connections that only wait are closed."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from service.api.fast_path.request_timer import Watch
+from tests.api.clients import SHARED_LOOP
+from tests.api.sockets import Client, Server, chunks, open_server, request, until
+from tests.bundles import PLANE
+from tests.faulty_model import publish_faulty_model, slow_rows
+
+pytestmark = SHARED_LOOP
+
+ROWS = PLANE.rows(2)
+BODY = json.dumps({"inputs": ROWS.tolist()}).encode()
+GOOD = request(BODY)
+SLOW = request(json.dumps({"inputs": slow_rows(0.3).tolist()}).encode())
+VERY_SLOW = request(json.dumps({"inputs": slow_rows(3.0).tolist()}).encode())
+HEALTHZ = request(method="GET", path="/healthz")
+REFUSED_HEAD = request(headers={"Content-Type": "text/csv", "Content-Length": str(len(BODY))})
+LATER = float("inf")
+
+
+class Open:
+    """A connection that keeps how it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+
+    def close_if_idle(self, since: float) -> None:
+        self.asked.append(since)
+
+
+class Timers:
+    """What a watch takes for the event loop: counts its timers, and hurries them.
+
+    Attributes:
+        set: Timers that have not gone off yet.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.set = 0
+        monkeypatch.setattr("service.api.fast_path.request_timer.asyncio", self)
+
+    def get_running_loop(self) -> Self:
+        return self
+
+    def call_later(self, _: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        self.set += 1
+
+        def go_off() -> None:
+            self.set -= 1
+            callback()
+
+        return asyncio.get_running_loop().call_later(0.001, go_off)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Server]:
+    folder = tmp_path_factory.mktemp("moody")
+    publish_faulty_model(folder)
+    async with open_server(folder, request_timeout_seconds=0.2) as server:
+        yield server
+
+
+async def expect_codes(client: Client) -> None:
+    answer = await client.receive()
+    assert answer.status == 200, answer.body
+    np.testing.assert_allclose(answer.json()["codes"], PLANE.encode(ROWS), atol=1e-5)
+
+
+async def expect_too_late(client: Client, unfinished: str) -> None:
+    answer = await client.receive()
+    assert (answer.status, answer.json()["type"]) == (504, "/errors#deadline-exceeded")
+    assert answer.json()["detail"] == f"the time limit passed while {unfinished}"
+
+
+async def answered(client: Client) -> None:
+    """Make a request until there is time for it."""
+    for _ in range(1000):
+        await client.deliver(GOOD)
+        answer = await client.receive()
+        if answer.status == 200:
+            return
+        assert answer.status == 504
+    raise AssertionError
+
+
+CUT = {
+    "a body that never begins": GOOD[: -len(BODY)],
+    "a body that never ends": GOOD[:-1],
+    "a chunked body that never ends": request(
+        headers={"Content-Length": "", "Transfer-Encoding": "chunked"}
+    )
+    + chunks(BODY)[:-1],
+    "a body that was asked for": request(headers={"Expect": "100-continue", "Content-Length": "9"}),
+}
+
+
+@pytest.mark.parametrize("cut", CUT.values(), ids=CUT)
+async def test_a_body_is_not_waited_for_forever(hasty_server: Server, cut: bytes) -> None:
+    async with hasty_server.connect() as client:
+        started = time.monotonic()
+        await client.deliver(cut)
+        if b"Expect" in cut:
+            assert (await client.receive()).status == 100
+        await expect_too_late(client, "the body was on its way")
+
+        assert time.monotonic() - started >= 0.2
+
+
+@pytest.mark.parametrize("known", [0, 1, len(BODY) - 1])
+async def test_the_body_after_a_known_head_is_not_waited_for_forever(
+    hasty_server: Server, known: int
+) -> None:
+    async with hasty_server.connect() as client:
+        await answered(client)
+        assert client.connection._memory.knows(GOOD)
+        await client.deliver(GOOD[: known - len(BODY)])
+        await expect_too_late(client, "the body was on its way")
+
+        # What is left of it still comes, and is dropped.
+        await client.deliver(BODY[known:])
+        await answered(client)
+
+
+async def test_a_model_is_not_waited_for_forever(tmp_path: Path) -> None:
+    publish_faulty_model(tmp_path)
+    async with (
+        open_server(tmp_path, request_timeout_seconds=0.2) as server,
+        server.connect() as client,
+    ):
+        started = time.monotonic()
+        await client.deliver(request(json.dumps({"inputs": slow_rows(1.0).tolist()}).encode()))
+        await expect_too_late(client, "the model worked")
+
+        assert time.monotonic() - started >= 0.2
+
+
+async def test_a_request_in_time_is_not_interrupted(faulty_server: Server) -> None:
+    async with faulty_server.connect() as client:
+        await client.deliver(SLOW)
+        assert (await client.receive()).status == 200
+
+
+@pytest.mark.parametrize("path", ["/encode", "/%65ncode"], ids=["short way", "long way"])
+async def test_a_busy_connection_is_not_idle(faulty_server: Server, path: str) -> None:
+    slow = SLOW.replace(b"/encode", path.encode())
+    async with faulty_server.connect() as client:
+        await client.deliver(slow)
+        client.connection.close_if_idle(LATER)
+        assert not client.transport.is_closing()
+        assert (await client.receive()).status == 200
+
+
+@pytest.mark.parametrize("path", ["/encode", "/%65ncode"], ids=["short way", "long way"])
+@pytest.mark.parametrize("first", [request(b"nonsense"), GOOD], ids=["refused", "answered"])
+async def test_a_connection_is_busy_with_its_second_request_too(
+    faulty_server: Server, first: bytes, path: str
+) -> None:
+    slow = SLOW.replace(b"/encode", path.encode())
+    async with faulty_server.connect() as client:
+        await client.deliver(first + slow)
+        assert (await client.receive()).status in (200, 400)
+        client.connection.close_if_idle(LATER)
+        assert not client.transport.is_closing()
+        assert (await client.receive()).status == 200
+
+
+async def test_a_connection_is_busy_while_a_body_comes(faulty_server: Server) -> None:
+    async with faulty_server.connect() as client:
+        await client.deliver(GOOD)
+        await expect_codes(client)
+        await client.deliver(GOOD[:-1])
+        client.connection.close_if_idle(LATER)
+        assert not client.transport.is_closing()
+        await client.deliver(GOOD[-1:])
+        await expect_codes(client)
+
+
+IDLE = {
+    "an answer": [GOOD],
+    "an answer to a head that is known": [GOOD, GOOD],
+    "a line end": [GOOD, b"\r\n"],
+    "a invalid_rows_error": [REFUSED_HEAD],
+    "a invalid_rows_error, and then some": [REFUSED_HEAD, BODY[:-1]],
+    "a invalid_rows_error, and the body": [REFUSED_HEAD, BODY],
+    "the beginning of a head": [GOOD, b"POST"],
+}
+
+
+@pytest.mark.parametrize("pieces", IDLE.values(), ids=IDLE)
+async def test_a_connection_is_idle_after(faulty_server: Server, pieces: list[bytes]) -> None:
+    async with faulty_server.connect() as client:
+        before = time.monotonic()
+        for piece in pieces:
+            await client.deliver(piece)
+            await client.settle()
+        after = time.monotonic()
+
+        assert before <= client.connection.idle_since <= after
+        client.connection.close_if_idle(before)
+        assert not client.transport.is_closing()
+        client.connection.close_if_idle(LATER)
+        assert client.transport.is_closing()
+
+
+async def test_a_body_that_is_dropped_after_a_known_head_leaves_the_connection_idle(
+    hasty_server: Server,
+) -> None:
+    async with hasty_server.connect() as client:
+        await answered(client)
+        await client.deliver(GOOD[: -len(BODY)])
+        await expect_too_late(client, "the body was on its way")
+        await client.deliver(BODY[:-1])
+        client.connection.close_if_idle(LATER)
+
+        assert client.transport.is_closing()
+
+
+@pytest.mark.parametrize(
+    "last", [GOOD, HEALTHZ, GOOD + HEALTHZ, HEALTHZ + GOOD], ids=["call", "other", "co", "oc"]
+)
+async def test_idle_connections_are_closed_after_a_while(
+    tiny_models_dir: Path, last: bytes
+) -> None:
+    async with (
+        open_server(tiny_models_dir, keep_alive_seconds=1, default_model="plane") as server,
+        server.connect() as client,
+    ):
+        await client.deliver(GOOD)
+        await expect_codes(client)
+        began = time.monotonic()
+        await client.deliver(last)
+        answers = await client.answers()
+
+        assert {answer.status for answer in answers} == {200}
+        assert time.monotonic() - began >= 1
+        await until(client.is_gone)
+        assert not server.is_open(client.protocol)
+
+
+async def test_busy_connections_are_kept_however_long_it_takes(tmp_path: Path) -> None:
+    publish_faulty_model(tmp_path)
+    async with (
+        open_server(tmp_path, keep_alive_seconds=0) as server,
+        server.connect() as client,
+    ):
+        await client.deliver(request(b"nonsense") + VERY_SLOW)
+        answers = await client.answers()
+
+    assert [answer.status for answer in answers] == [400, 200]
+
+
+async def test_nothing_is_timed_when_nothing_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    timers = Timers(monkeypatch)
+    watch = Watch(keep_alive_seconds=5)
+    assert timers.set == 0
+
+    connection = Open()
+    before = time.monotonic()
+    watch.add_connection(connection)
+    assert timers.set == 1
+    watch.add_connection(Open())
+    assert timers.set == 1
+    await until(lambda: connection.asked)
+    assert before - 5 <= connection.asked[0] <= time.monotonic() - 5
+    assert timers.set == 1
+
+    watch.connections.clear()
+    await until(lambda: timers.set == 0)
+    watch.add_connection(connection)
+    assert timers.set == 1
+    watch.connections.clear()
+    await until(lambda: timers.set == 0)
+
+
+async def test_one_timer_looks_at_all_requests(
+    faulty_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with faulty_server.connect() as client, faulty_server.connect() as other:
+        watch = client.connection._watch
+        await until(lambda: not watch._looking)
+        timers = Timers(monkeypatch)
+        await client.deliver(SLOW)
+        await other.deliver(SLOW)
+        assert timers.set == 1
+        assert len(watch.exchanges) == 2
+        assert (await client.receive()).status == 200
+        assert (await other.receive()).status == 200
+        assert watch.exchanges == set()
+        await until(lambda: not watch._looking)
+
+
+async def test_connections_are_watched_while_they_are_open(faulty_server: Server) -> None:
+    async with faulty_server.connect() as client:
+        watch = client.connection._watch
+        assert client.connection in watch.connections
+    assert client.connection not in watch.connections

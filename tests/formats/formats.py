@@ -1,0 +1,50 @@
+"""Row formats of every kind, and how hypothesis draws rows for them."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from service.bundle.manifest import ColumnSpec
+from service.formats.rows import RowFormat
+
+MAX_ROWS = 12
+
+TABLE = RowFormat("inputs", (4,), False, False, None, MAX_ROWS)
+GREY = RowFormat("inputs", (3, 2, 1), True, True, None, MAX_ROWS)
+COLOUR = RowFormat("inputs", (2, 3, 3), True, True, None, MAX_ROWS)
+SERIES = RowFormat("inputs", (5, 1), False, True, None, MAX_ROWS)
+CHANNELS = RowFormat("inputs", (3, 2), False, True, None, MAX_ROWS)
+CODES = RowFormat("codes", (2,), False, False, None, MAX_ROWS)
+FORMATS = (TABLE, GREY, COLOUR, SERIES, CHANNELS, CODES)
+
+COLUMNS = (
+    ColumnSpec(name="age", nullable=True),
+    ColumnSpec(name="member", type="boolean"),
+    ColumnSpec(name="city", type="categorical", vocabulary=("Bern", "Oslo", 7)),
+)
+PEOPLE = RowFormat("inputs", (3,), False, False, COLUMNS, MAX_ROWS)
+
+formats = st.sampled_from(FORMATS)
+
+
+@st.composite
+def rows_of(draw: st.DrawFn, row_format: RowFormat) -> np.ndarray:
+    """Draw rows that a format takes: float32, in [0, 1] for images."""
+    count = draw(st.integers(1, 4))
+    low, high = (0.0, 1.0) if row_format.is_image else (None, None)
+    values = st.floats(low, high, width=32, allow_nan=False, allow_infinity=False)
+    return draw(hnp.arrays(np.float32, (count, *row_format.shape), elements=values))
+
+
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(10**320), 10**320)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=20,
+)
