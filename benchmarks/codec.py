@@ -29,9 +29,10 @@ from service.formats.npy import read_npy, write_npy
 from service.formats.raw import read_raw, write_raw
 from service.formats.rows import RowFormat
 from service.inference.autoencoder import Autoencoder
-from service.inference.graphs import DirectGraph, RequestContext, run_to_completion
+from service.inference.graphs import DirectGraph, run_to_completion
 from service.inference.session import SessionOptions
 from service.processes.tuning import freeze_after_startup
+from service.request_context import RequestContext
 from training.datasets import load_dataset
 
 ROW_COUNTS = (1, 64)

@@ -6,34 +6,26 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from starlette.exceptions import HTTPException
 
 from service import __version__
 from service.api import openapi
-from service.api.asgi import CallsOverAsgi
-from service.api.authentication import AllowAll
+from service.api.asgi import InferenceOverAsgi
+from service.api.authentication import AllowAll, Authenticator
+from service.api.dependencies import AUTHENTICATED
+from service.api.dialects.native.dialect import NativeDialect
+from service.api.error_handlers import answer_errors_with_problems
 from service.api.middleware import Application, RecordMiddleware
 from service.api.pipeline import Pipeline
-from service.api.problems import (
-    PROBLEMS,
-    Problem,
-    detail_of,
-    framework_problem,
-    problem_body,
-    problem_for,
-    problem_headers,
-)
 from service.api.routes import errors, health, metrics, models
 from service.bundle.storage import find_bundles
 from service.catalog.loading import LoadOptions
 from service.catalog.registry import Registry
-from service.errors import ConfigurationError, FieldError, InvalidInput, LatentServeError
+from service.errors import ConfigurationError
 from service.inference.processors import usable_processors
 from service.inference.session import SessionOptions, choose_provider
-from service.log_config import configure_logging, request_id
+from service.log_config import configure_logging
 from service.metrics.recorder import Recorder
 from service.metrics.segments import SharedMemory
 from service.settings import Settings
@@ -71,17 +63,21 @@ def create_app(settings: Settings) -> Application:
     return create_service(settings).app
 
 
-def create_service(settings: Settings, segments: int = 1) -> Service:
+def create_service(
+    settings: Settings, segments: int = 1, authenticator: Authenticator | None = None
+) -> Service:
     """Put the service together for several processes; the first segment is this one's.
 
     Args:
         settings: Everything that can be set.
         segments: Processes that count, each in its own segment of memory.
+        authenticator: Decides who may do what; everyone may do everything when None.
 
     Raises:
         ConfigurationError: As ``create_app``.
     """
     configure_logging(settings.log_level, settings.log_format)
+    authenticator = authenticator or AllowAll()
     memory = SharedMemory(segments)
     recorder = Recorder(memory.segments[0])
     registry = create_registry(settings, recorder)
@@ -95,13 +91,18 @@ def create_service(settings: Settings, segments: int = 1) -> Service:
     )
     routes.state.registry = registry
     routes.state.memory = memory
+    routes.state.authenticator = authenticator
     routes.openapi = partial(openapi.describe, routes)
-    for module in (models, health, metrics, errors):
+    for module in (health, errors):
         routes.include_router(module.router)
-    _answer_errors_with_problems(routes)
+    for module in (models, metrics):
+        routes.include_router(module.router, dependencies=[AUTHENTICATED])
+    answer_errors_with_problems(routes)
     observed = RecordMiddleware(routes, recorder, access_log=settings.access_log)
-    pipeline = Pipeline(registry, settings, AllowAll(), recorder)
-    return Service(CallsOverAsgi(observed, pipeline), pipeline, registry, recorder, memory)
+    pipeline = Pipeline(
+        (NativeDialect(settings.max_rows),), registry, settings, authenticator, recorder
+    )
+    return Service(InferenceOverAsgi(observed, pipeline), pipeline, registry, recorder, memory)
 
 
 def create_registry(settings: Settings, recorder: Recorder) -> Registry:
@@ -137,37 +138,3 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     yield
     loading.cancel()
     await registry.close()
-
-
-def _answer_errors_with_problems(app: FastAPI) -> None:
-    def respond(
-        problem: Problem, detail: str, field_errors: tuple[FieldError, ...] = ()
-    ) -> Response:
-        body = problem_body(problem, detail, request_id.get() or "", field_errors)
-        headers = {name.decode(): value.decode() for name, value in problem_headers(problem)}
-        return Response(body, problem.status, headers)
-
-    @app.exception_handler(LatentServeError)
-    async def _own(_: Request, error: LatentServeError) -> Response:
-        problem = problem_for(error)
-        return respond(problem, detail_of(error, problem), getattr(error, "field_errors", ()))
-
-    @app.exception_handler(HTTPException)
-    async def _framework(_: Request, error: HTTPException) -> Response:
-        problem = framework_problem(error.status_code)
-        response = respond(problem, problem.title)
-        response.headers.update(error.headers or {})
-        return response
-
-    @app.exception_handler(RequestValidationError)
-    async def _invalid(_: Request, error: RequestValidationError) -> Response:
-        field_errors = tuple(
-            FieldError("/" + "/".join(str(step) for step in item["loc"][1:]), item["msg"])
-            for item in error.errors()
-        )
-        return respond(PROBLEMS[InvalidInput], field_errors[0].detail, field_errors)
-
-    @app.exception_handler(Exception)
-    async def _unexpected(_: Request, error: Exception) -> Response:
-        problem = problem_for(error)
-        return respond(problem, problem.title)

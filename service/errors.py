@@ -14,6 +14,9 @@
     │   └── GoldenMismatch
     ├── InferenceFailed
     └── RequestError
+        ├── PathNotFound
+        ├── MethodNotAllowed
+        ├── HeadTooLarge
         ├── MalformedBody
         ├── UnsupportedMediaType
         ├── NotAcceptable
@@ -89,7 +92,7 @@ class GoldenMismatch(BundleError):
 
 
 class InferenceFailed(LatentServeError):
-    """A graph failed on rows that it should have answered: a fault of ours, not of the client."""
+    """A graph failed on valid rows: an error of the service or the bundle, not of the client."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,27 @@ class RequestError(LatentServeError):
         """
         super().__init__(detail)
         self.field_errors = tuple(field_errors)
+
+
+class PathNotFound(RequestError):
+    """The service has nothing at the path."""
+
+
+class MethodNotAllowed(RequestError):
+    """The path is there, but does not take this method.
+
+    Attributes:
+        allowed: The method that it takes.
+    """
+
+    def __init__(self, path: str, allowed: str) -> None:
+        """Say which method the path takes."""
+        super().__init__(f"{path} takes {allowed}")
+        self.allowed = allowed
+
+
+class HeadTooLarge(RequestError):
+    """The request line and headers have more bytes than the service reads."""
 
 
 class MalformedBody(RequestError):

@@ -7,9 +7,14 @@ from service.catalog.verification import open_verified_sessions
 from service.errors import BundleNotFound, ModelRequired
 from service.formats.npy import read_npy
 from service.formats.rows import RowFormat
-from service.inference.autoencoder import AnomalyDecision, Autoencoder
-from service.inference.graphs import DirectGraph, RequestContext, run_to_completion
+from service.inference.autoencoder import Autoencoder
+from service.inference.chained_graph import with_chain
+from service.inference.graphs import direct_graphs, run_to_completion
 from service.inference.session import SessionOptions
+from service.operations.anomaly_score import AnomalyDecision, ScoreOptions
+from service.operations.operation import Work
+from service.operations.table import ANOMALY_SCORE, require
+from service.request_context import RequestContext
 
 _NO_LIMIT = 2**63
 
@@ -36,12 +41,12 @@ def score_file(
     """
     bundle = read_bundle(_locate(models_dir, name, version))
     sessions, _ = open_verified_sessions(bundle, SessionOptions())
-    graphs = {graph: DirectGraph(session) for graph, session in sessions.items()}
     inputs = read_npy(rows.read_bytes(), RowFormat.of_inputs(bundle.manifest, _NO_LIMIT))
-    call = Autoencoder(bundle, graphs).score(
-        inputs, context=RequestContext(), false_positive_rate=false_positive_rate
-    )
-    return run_to_completion(call)
+    require(bundle.manifest, ANOMALY_SCORE)
+    autoencoder = Autoencoder(bundle, direct_graphs(with_chain(sessions)))
+    options = ScoreOptions(false_positive_rate=false_positive_rate)
+    work = Work(inputs, None, options, RequestContext())
+    return run_to_completion(ANOMALY_SCORE.run(autoencoder, work))
 
 
 def _locate(models_dir: Path, name: str | None, version: int | None) -> BundleLocation:

@@ -19,7 +19,8 @@ from service.arrays import FloatArray
 from service.bundle.storage import read_bundle_at
 from service.catalog.verification import open_verified_sessions
 from service.inference.autoencoder import Autoencoder
-from service.inference.graphs import DirectGraph, RequestContext, run_to_completion
+from service.inference.graphs import DirectGraph, run_to_completion
+from service.request_context import RequestContext
 from service.inference.session import SessionOptions
 from training.datasets import load_dataset
 from training.recipe import DatasetName

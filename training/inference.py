@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from service.arrays import FloatArray
 from service.bundle.manifest import GraphSignature
-from service.inference.graphs import DirectGraph, RequestContext, run_to_completion
+from service.inference.graphs import DirectGraph, run_to_completion
+from service.request_context import RequestContext
 from service.inference.session import Session
 
 

@@ -1,22 +1,21 @@
-"""The way in that every ASGI server and framework knows."""
+"""The ASGI way to the pipeline, which every ASGI server and framework knows."""
 
 import asyncio
-import time
-from collections.abc import Coroutine
-from typing import Any
 
-from service.api.dialects.native.calls import CALLS
+from service.api.dialects.dialect import Head
+from service.api.exchange import ClientGoneError, Exchange
 from service.api.middleware import Application, Receive, Scope, Send, send_response
-from service.api.pipeline import ClientGoneError, Head, Pipeline, Reply, out_of_time
-from service.api.request_record import RequestRecord
-from service.inference.graphs import RequestContext
+from service.api.pipeline import Pipeline, Reply
 from service.log_config import request_id
 
 
-class CallsOverAsgi:
-    """Answers the six calls and leaves every other path to the application behind it.
+class InferenceOverAsgi:
+    """Answers what the dialects match and leaves every other path to the application behind it.
 
     It stands in front of the framework's router and middleware, which cost more than the models.
+    A request takes no task and no timer of its own: it runs in the server's task, and the
+    pipeline's one timer checks its deadline. Whether its client has left is asked only of
+    requests that are still open when the timer first checks them.
     """
 
     def __init__(self, app: Application, pipeline: Pipeline) -> None:
@@ -24,45 +23,44 @@ class CallsOverAsgi:
 
         Args:
             app: Answers every other path.
-            pipeline: Answers the calls.
+            pipeline: Answers inference requests.
         """
         self._app = app
         self._pipeline = pipeline
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        call = CALLS.get(scope["path"]) if scope["type"] == "http" else None
-        if call is None:
+        endpoint = self._pipeline.match(_path(scope)) if scope["type"] == "http" else None
+        if endpoint is None:
             await self._app(scope, receive, send)
             return
-        head = Head(call, scope["query_string"], dict(scope["headers"]))
-        record = self._pipeline.observe(call, scope["method"], head.headers)
-        request_id.set(record.request_id)
-        if scope["method"] != "POST":
-            reply = self._pipeline.refuse_method(call, record)
-        else:
-            reply = await self._reply(head, receive, record)
-        if reply.headers:  # else the client has gone
-            await send_response(send, *reply)
-
-    async def _reply(self, head: Head, receive: Receive, record: RequestRecord) -> Reply:
+        head = Head(scope["method"], scope["query_string"], dict(scope["headers"]))
+        exchange = self._pipeline.open_exchange(endpoint, head)
+        exchange.task = asyncio.current_task()
+        outside = request_id.set(exchange.record.request_id)
         try:
-            context = self._pipeline.context()
-            self._pipeline.admit(head, record)
-            body = await self._read_in_time(receive, context)
-            work = self._pipeline.work(head, body, context, record)
-            return await _while_it_is_wanted(work, receive, context)
-        except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # whatever it is, it is answered
-            return self._pipeline.refuse(record, error)
+            reply = await self._reply(exchange, receive)
+            if reply.headers:  # else the client has gone
+                await send_response(send, *reply)
+        finally:
+            request_id.reset(outside)
 
-    async def _read_in_time(self, receive: Receive, context: RequestContext) -> bytes:
+    async def _reply(self, exchange: Exchange, receive: Receive) -> Reply:
+        self._pipeline.timer.add(exchange)
+        client = _Client(exchange, receive)
         try:
-            async with asyncio.timeout(context.deadline - time.monotonic()):
-                return await self._read(receive)
-        except TimeoutError:
-            raise out_of_time(body_has_come=False) from None
+            self._pipeline.admit(exchange)
+            body = await self._read_body(receive)
+            exchange.body_received = True
+            exchange.watch_client = client.watch
+            return await self._pipeline.answer(exchange, body)
+        except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # whatever it is, there is a response
+            return self._pipeline.reject(exchange, exchange.cause_of(error))
+        finally:
+            self._pipeline.timer.remove(exchange)
+            client.stop()
 
-    async def _read(self, receive: Receive) -> bytes:
+    async def _read_body(self, receive: Receive) -> bytes:
         """Read the body, however it is cut into pieces, up to the limit."""
         pieces: list[bytes] = []
         length = 0
@@ -71,36 +69,35 @@ class CallsOverAsgi:
             piece: bytes = message.get("body", b"")
             pieces.append(piece)
             length += len(piece)
-            self._pipeline.limit(length)
+            self._pipeline.check_body_bytes(length)
             if not message.get("more_body", False):
                 return b"".join(pieces)
             message = await receive()
         raise ClientGoneError
 
 
-async def _while_it_is_wanted(
-    work: Coroutine[Any, Any, Reply], receive: Receive, context: RequestContext
-) -> Reply:
-    """Work until the answer is there, the client has left or its time is up.
+class _Client:
+    """The client of a request whose body has been read: it can only leave."""
 
-    Args:
-        work: What gives the answer.
-        receive: The channel, whose body has been read: all that it still says is disconnect.
-        context: The request's context.
+    def __init__(self, exchange: Exchange, receive: Receive) -> None:
+        self._exchange = exchange
+        self._receive = receive
+        self._leaving: asyncio.Task[None] | None = None
 
-    Raises:
-        ClientGoneError: The client has left.
-        DeadlineExceeded: The deadline has passed.
-    """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(receive())
-    try:
-        seconds = context.deadline - time.monotonic()
-        first = asyncio.FIRST_COMPLETED
-        done, _ = await asyncio.wait((working, leaving), timeout=seconds, return_when=first)
-        if working in done:
-            return working.result()
-        raise ClientGoneError if leaving in done else out_of_time(body_has_come=True)
-    finally:
-        working.cancel()
-        leaving.cancel()
+    def watch(self) -> None:
+        self._leaving = asyncio.get_running_loop().create_task(self._wait_until_gone())
+
+    def stop(self) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
+
+    async def _wait_until_gone(self) -> None:
+        await self._receive()
+        self._exchange.interrupt(ClientGoneError())
+
+
+def _path(scope: Scope) -> str:
+    """Return the path below the prefix that the application is mounted under."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path[len(root) :] if root and path.startswith(root + "/") else path

@@ -1,30 +1,29 @@
-"""Who may call: the step of the hot path that decides it."""
+"""Request authentication: who sent a request, and what they may do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
-
-@dataclass(frozen=True)
-class Principal:
-    """Who sent a request."""
-
-    name: str
+from service.request_context import ANONYMOUS, Principal
 
 
 class Authenticator(Protocol):
-    """Decides who sent a request, from its headers alone."""
+    """Decides who sent a request, and whether they may do what it asks for."""
 
     def authenticate(self, headers: Mapping[bytes, bytes]) -> Principal:
-        """Return who sent the request, or raise a ``RequestError``."""
+        """Return who sent a request, by its headers alone, or raise a ``RequestError``."""
+        ...
+
+    def authorize(self, principal: Principal, operation: str, model: str) -> None:
+        """Raise a ``RequestError`` unless a principal may do an operation with a model."""
         ...
 
 
 class AllowAll:
-    """The policy of a service without keys: everyone is the same anonymous principal."""
-
-    _anonymous = Principal("anonymous")
+    """The policy of a service without keys: everyone is the same principal and may do anything."""
 
     def authenticate(self, headers: Mapping[bytes, bytes]) -> Principal:  # noqa: ARG002  # the protocol's
         """Return the anonymous principal."""
-        return self._anonymous
+        return ANONYMOUS
+
+    def authorize(self, principal: Principal, operation: str, model: str) -> None:
+        """Allow it."""

@@ -51,6 +51,14 @@ def body_type(content_type: str | None) -> str:
 
 
 @lru_cache(maxsize=256)
+def choose_response_type(accept: bytes | None, *, is_image: bool) -> str:
+    """Choose the media type of a response by the undecoded ``Accept``; see ``choose_type``."""
+    return choose_type(
+        None if accept is None else accept.decode("latin-1"), writable_types(is_image=is_image)
+    )
+
+
+@lru_cache(maxsize=256)
 def choose_type(accept: str | None, offers: tuple[str, ...]) -> str:
     """Choose what to write, by the client's ``Accept``.
 

@@ -1,10 +1,10 @@
-"""ASGI: its types, and what requests outside the hot path have: an id, a count, no bare failure."""
+"""ASGI: its types, and what every request outside the pipeline has: an id, a log line, a count."""
 
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from service.api.problems import INTERNAL_ERROR, problem_body, problem_headers
+from service.api.problems import INTERNAL_ERROR, problem_body, problem_type
 from service.api.request_record import OTHER_PATHS, RequestRecord
 from service.log_config import request_id
 from service.metrics.recorder import Recorder
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class RecordMiddleware:
-    """Gives every request outside the hot path its id, its log line and its last resort."""
+    """Gives every request outside the pipeline an id, a log line and a last resort."""
 
     def __init__(self, app: Application, recorder: Recorder, *, access_log: bool) -> None:
         """Wrap an application.
@@ -48,21 +48,21 @@ class RecordMiddleware:
         request_id.set(record.request_id)
         status = 0
 
-        async def send_observed(message: Message) -> None:
+        async def send_recorded(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *record.answer_headers]
+                message["headers"] = [*message["headers"], *record.response_headers]
             await send(message)
 
         try:
-            await self._app(scope, receive, send_observed)
-        except Exception:  # noqa: BLE001  # whatever fails, the client gets an answer
+            await self._app(scope, receive, send_recorded)
+        except Exception:  # noqa: BLE001  # whatever fails, there is a response
             _log.exception("request failed")
             if not status:
                 status = INTERNAL_ERROR.status
                 body = problem_body(INTERNAL_ERROR, INTERNAL_ERROR.title, record.request_id)
-                headers = [*problem_headers(INTERNAL_ERROR), *record.answer_headers]
+                headers = [problem_type(), *record.response_headers]
                 await send_response(send, status, headers, body)
         record.call = getattr(scope.get("route"), "path", OTHER_PATHS)
         record.record_failure(status)
@@ -71,7 +71,7 @@ class RecordMiddleware:
 async def send_response(
     send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes | memoryview
 ) -> None:
-    """Send a whole answer.
+    """Send a whole response.
 
     Args:
         send: The ASGI channel.

@@ -23,7 +23,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
-        models = {model for call in CALLS.values() for model in (call.request, call.answer)}
+        models = {model for call in CALLS.values() for model in (call.request, call.response)}
         ordered = sorted({*models, ProblemDocument}, key=lambda model: model.__name__)
         _, definitions = models_json_schema(
             [(model, "validation") for model in ordered], ref_template=_REFERENCE
@@ -37,7 +37,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def _operation(call: Call[Any]) -> dict[str, Any]:
+def _operation(call: Call) -> dict[str, Any]:
     reference: dict[str, Any] = {"schema": {"$ref": _REFERENCE.format(model=call.request.__name__)}}
     bodies = {JSON: reference}
     if call.rows_field:
@@ -47,7 +47,7 @@ def _operation(call: Call[Any]) -> dict[str, Any]:
     return {
         "tags": ["calls"],
         "summary": call.summary,
-        "operationId": call.capability,
+        "operationId": call.operation.name,
         "parameters": _query_parameters(call),
         "requestBody": {"required": call.rows_field is not None, "content": bodies},
         "responses": {
@@ -57,8 +57,8 @@ def _operation(call: Call[Any]) -> dict[str, Any]:
     }
 
 
-def _query_parameters(call: Call[Any]) -> list[dict[str, Any]]:
-    schema = call.options.model_json_schema(ref_template=_REFERENCE)
+def _query_parameters(call: Call) -> list[dict[str, Any]]:
+    schema = call.fields.model_json_schema(ref_template=_REFERENCE)
     return [
         {
             "name": name,
@@ -75,13 +75,13 @@ def _described(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"content": {JSON: {"schema": schema}}} if name in JSON_TEXTS else {"schema": schema}
 
 
-def _answer(call: Call[Any]) -> dict[str, Any]:
+def _answer(call: Call) -> dict[str, Any]:
     content: dict[str, Any] = {
-        JSON: {"schema": {"$ref": _REFERENCE.format(model=call.answer.__name__)}},
+        JSON: {"schema": {"$ref": _REFERENCE.format(model=call.response.__name__)}},
         NPY: _BINARY,
         RAW: _BINARY,
     }
-    if call.answers_rows:
+    if call.returns_rows:
         content |= dict.fromkeys(PICTURES, _BINARY)
     headers = {
         name: {"schema": {"type": "string"}, "description": description}

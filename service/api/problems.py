@@ -1,5 +1,6 @@
 """The table from exception to HTTP problem (RFC 9457), and nothing else that knows a status."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -15,6 +16,8 @@ PROBLEM_RESPONSE: dict[str, Any] = {
 }
 """What OpenAPI says of every answer that is an error."""
 RETRY_AFTER_SECONDS = 1
+
+Headers = list[tuple[bytes, bytes]]
 _MAX_ERRORS = 10
 
 
@@ -28,6 +31,7 @@ class Problem:
         title: What happened, the same for every occurrence.
         advice: What a client can do about it.
         retry: Whether the same request may succeed soon; sends ``Retry-After``.
+        headers: Makes further headers of the error, such as ``Allow``.
     """
 
     status: int
@@ -35,6 +39,7 @@ class Problem:
     title: str
     advice: str
     retry: bool = False
+    headers: "Callable[[Any], Headers] | None" = None
 
     @property
     def type(self) -> str:
@@ -43,6 +48,17 @@ class Problem:
 
 
 PROBLEMS: dict[type[errors.LatentServeError], Problem] = {
+    errors.PathNotFound: Problem(
+        404, "not-found", "There is no such path", "GET /docs lists the paths."
+    ),
+    errors.MethodNotAllowed: Problem(
+        405, "method-not-allowed", "The path does not take this method", "Read the Allow header.",
+        headers=lambda error: [(b"allow", error.allowed.encode())],
+    ),
+    errors.HeadTooLarge: Problem(
+        431, "head-too-large", "The request's head has too many bytes",
+        "Send fewer or shorter headers, and options in the body.",
+    ),
     errors.MalformedBody: Problem(
         400, "malformed-body", "The body cannot be read",
         "Send a body that is what its Content-Type says.",
@@ -119,23 +135,16 @@ PROBLEMS: dict[type[errors.LatentServeError], Problem] = {
 """One row per error that can reach a client; a subclass without a row takes its parent's."""
 
 INTERNAL_ERROR = PROBLEMS[errors.InferenceFailed]
-NOT_FOUND = Problem(404, "not-found", "There is no such path", "GET /docs lists the paths.")
-METHOD_NOT_ALLOWED = Problem(
-    405, "method-not-allowed", "The path does not take this method", "Read the Allow header."
-)
-HEAD_TOO_LARGE = Problem(
-    431, "head-too-large", "The request's head has too many bytes",
-    "Send fewer or shorter headers, and options in the body.",
-)  # fmt: skip
-FRAMEWORK_PROBLEMS = {
-    problem.status: problem for problem in (NOT_FOUND, METHOD_NOT_ALLOWED, HEAD_TOO_LARGE)
+_FRAMEWORK_PROBLEMS = {
+    problem.status: problem
+    for problem in (PROBLEMS[errors.PathNotFound], PROBLEMS[errors.MethodNotAllowed])
 }
 
 
 def problem_for(error: BaseException) -> Problem:
     """Look up an error, by its class or the nearest of its parents with a row.
 
-    An error without a row is a fault of ours: 500 with a constant text.
+    An error without a row is an error of the service: 500 with a constant text.
     """
     for kind in type(error).__mro__:
         if kind in PROBLEMS:
@@ -176,17 +185,29 @@ def problem_body(
     return orjson.dumps(document)
 
 
-def problem_headers(problem: Problem) -> list[tuple[bytes, bytes]]:
-    """Return the headers that belong to a problem besides those of every answer."""
-    headers = [(b"content-type", PROBLEM_MEDIA_TYPE.encode())]
+def problem_type() -> tuple[bytes, bytes]:
+    """Return the header that names the media type of problem documents."""
+    return b"content-type", PROBLEM_MEDIA_TYPE.encode()
+
+
+def problem_headers(problem: Problem, error: BaseException | None = None) -> Headers:
+    """Return the headers of a problem, besides that of its media type.
+
+    Args:
+        problem: The row of the table.
+        error: What happened; the problem may make headers of it.
+    """
+    headers: Headers = []
     if problem.retry:
         headers.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode()))
+    if problem.headers is not None and error is not None:
+        headers += problem.headers(error)
     return headers
 
 
 def framework_problem(status: int) -> Problem:
     """Return the problem for a status that the framework decided on, such as 404 or 405."""
-    if status in FRAMEWORK_PROBLEMS:
-        return FRAMEWORK_PROBLEMS[status]
+    if status in _FRAMEWORK_PROBLEMS:
+        return _FRAMEWORK_PROBLEMS[status]
     phrase = HTTPStatus(status).phrase
     return Problem(status, phrase.lower().replace(" ", "-"), phrase, "")

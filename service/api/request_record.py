@@ -1,4 +1,4 @@
-"""What every request has, whoever answers it: an id, a log line, its count."""
+"""What every request has, whichever part of the service answers it: an id, a log line, a count."""
 
 import logging
 import random
@@ -11,19 +11,17 @@ from service.metrics.recorder import Recorder, Stages
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _SERVER_ERROR = 500
 OTHER_PATHS = "other"
-"""What requests are counted as whose path is none of the service's."""
+"""What requests are counted as whose path is not one of the service's."""
 
 _access_log = logging.getLogger("service.access")
 
 
 class RequestRecord:
-    """One request from its first byte to its answer.
+    """One request from its head to its response.
 
     Attributes:
         request_id: The client's ``X-Request-Id``, or a new one.
         started: ``time.perf_counter()`` when the request came.
-        headers: The request's headers; of repeated ones the last.
-        body_asked_for: Whether its body has been read, or the client told to send it.
         call: What it is counted as.
         model: Name of the model it means, as soon as that is known.
         version: The model's version.
@@ -34,9 +32,7 @@ class RequestRecord:
         "_method",
         "_path",
         "_recorder",
-        "body_asked_for",
         "call",
-        "headers",
         "model",
         "request_id",
         "started",
@@ -53,7 +49,7 @@ class RequestRecord:
         *,
         access_log: bool,
     ) -> None:
-        """Begin to observe a request.
+        """Begin to record a request.
 
         Args:
             method: Of the request.
@@ -64,13 +60,11 @@ class RequestRecord:
             access_log: Whether to log a line when it is answered.
         """
         self.started = time.perf_counter()
-        self.headers = headers
-        given = self.headers.get(b"x-request-id")
+        given = headers.get(b"x-request-id")
         if given is not None and _REQUEST_ID.fullmatch(given):
             self.request_id = given.decode()
-        else:  # no secret: it only has to be another one each time
+        else:  # not a secret: it only has to differ each time
             self.request_id = f"{random.getrandbits(128):032x}"
-        self.body_asked_for = False
         self.call = call
         self.model = ""
         self.version: int | None = None
@@ -80,8 +74,8 @@ class RequestRecord:
         self._path = path
 
     @property
-    def answer_headers(self) -> list[tuple[bytes, bytes]]:
-        """Headers that every answer carries."""
+    def response_headers(self) -> list[tuple[bytes, bytes]]:
+        """Headers that every response carries."""
         return [(b"x-request-id", self.request_id.encode())]
 
     def record_success(self, rows: int, stages: Stages) -> None:

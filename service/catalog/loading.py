@@ -3,16 +3,20 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from service.arrays import FloatArray
 from service.bundle.manifest import DECODER, ENCODER, GOLDEN_FILE, Manifest
 from service.bundle.storage import BundleLocation, read_bundle
 from service.catalog.verification import golden_inputs, open_verified_sessions
 from service.inference.autoencoder import Autoencoder
-from service.inference.batching import Meter, QueuedGraph
 from service.inference.bound_graphs import BoundGraphs
-from service.inference.graphs import ROUND_TRIP
+from service.inference.chained_graph import CHAIN, bind_with_chain, with_chain
+from service.inference.gathering import BatchLimits
+from service.inference.queued_graph import Meter, QueuedGraph
 from service.inference.session import (
     Runnable,
     Session,
@@ -37,6 +41,7 @@ class LoadedModel:
         provider: The provider that really runs it; with another one, where that runs some nodes.
         golden_deviation: Largest deviation from its golden vectors on that provider.
         load_seconds: Time it took to read, verify and warm it.
+        caches: What requests derive from it once, by whatever they look it up with.
     """
 
     location: BundleLocation
@@ -46,6 +51,7 @@ class LoadedModel:
     provider: str
     golden_deviation: float
     load_seconds: float
+    caches: dict[Any, Any] = field(default_factory=dict[Any, Any])
 
     @property
     def name(self) -> str:
@@ -99,21 +105,11 @@ def load_model(location: BundleLocation, options: LoadOptions, executor: Executo
     started = time.perf_counter()
     bundle = read_bundle(location)
     sessions, deviation = open_verified_sessions(bundle, options.session)
-    golden = bundle.arrays(GOLDEN_FILE)
-    rows = {
-        name: golden_inputs(name, session.signature, golden) for name, session in sessions.items()
-    }
-    runnables: dict[str, Runnable] = dict(sessions)
-    if options.session.runs_bound:
-        bound = _bind(sessions)
-        rows |= {name: _inputs_of(graphs, sessions, rows) for name, graphs in bound.items()}
-        runnables |= bound
-    costs = {
-        name: measure_batch_costs(runnable, rows[name], options.max_batch_rows)
-        for name, runnable in runnables.items()
-    }
+    bound = options.session.runs_bound
+    runnables = bind_with_chain(sessions) if bound else with_chain(sessions)
+    costs = _measure(runnables, sessions, bundle.arrays(GOLDEN_FILE), options)
     queues = {
-        name: _queued(runnable, costs[name], options, executor)
+        name: QueuedGraph(runnable, executor, _limits(costs[name], options))
         for name, runnable in runnables.items()
     }
     if options.meter is not None:
@@ -130,25 +126,40 @@ def load_model(location: BundleLocation, options: LoadOptions, executor: Executo
     )
 
 
-def _bind(sessions: Mapping[str, Session]) -> dict[str, BoundGraphs]:
-    bound = {name: BoundGraphs(session) for name, session in sessions.items()}
-    if ENCODER in sessions and DECODER in sessions:
-        bound[ROUND_TRIP] = BoundGraphs(sessions[ENCODER], sessions[DECODER])
-    return bound
-
-
-def _inputs_of(
-    graphs: BoundGraphs,
+def _measure(
+    runnables: Mapping[str, Runnable],
     sessions: Mapping[str, Session],
-    rows: Mapping[str, Sequence[FloatArray]],
-) -> list[FloatArray]:
-    """Choose rows for the inputs of bound graphs from those of each graph, by name."""
-    by_name = {
+    golden: Mapping[str, np.ndarray],
+    options: LoadOptions,
+) -> dict[str, BatchCosts]:
+    """Measure and warm up every graph; a chain that is not bound costs what its links cost."""
+    rows = {
+        name: golden_inputs(name, session.signature, golden) for name, session in sessions.items()
+    }
+    costs = {
+        name: measure_batch_costs(runnable, rows[name], options.max_batch_rows)
+        for name, runnable in runnables.items()
+        if name != CHAIN
+    }
+    chain = runnables.get(CHAIN)
+    if isinstance(chain, BoundGraphs):
+        named = _by_name(sessions, rows)
+        inputs = [named[tensor.name] for tensor in chain.inputs]
+        costs[CHAIN] = measure_batch_costs(chain, inputs, options.max_batch_rows)
+    elif chain is not None:
+        costs[CHAIN] = costs[ENCODER].followed_by(costs[DECODER])
+    return costs
+
+
+def _by_name(
+    sessions: Mapping[str, Session], rows: Mapping[str, Sequence[FloatArray]]
+) -> dict[str, FloatArray]:
+    """Name the golden rows of every input; the first graph's where several take the same."""
+    return {
         tensor.name: array
         for name in reversed(list(sessions))
         for tensor, array in zip(sessions[name].signature.inputs, rows[name], strict=True)
     }
-    return [by_name[tensor.name] for tensor in graphs.inputs]
 
 
 def _providers_used(sessions: Mapping[str, Session]) -> list[str]:
@@ -158,16 +169,12 @@ def _providers_used(sessions: Mapping[str, Session]) -> list[str]:
     return list(dict.fromkeys(asked + taken))
 
 
-def _queued(
-    session: Runnable, costs: BatchCosts, options: LoadOptions, executor: Executor
-) -> QueuedGraph:
-    # A request is parted only where its parts run side by side, or where one run would be slower.
+def _limits(costs: BatchCosts, options: LoadOptions) -> BatchLimits:
+    # A request is split only where its pieces run side by side, or where one run would be slower.
     alone = options.threads == 1
-    return QueuedGraph(
-        session,
-        executor,
+    return BatchLimits(
         max_batch_rows=costs.largest_efficient_batch if alone else costs.smallest_efficient_batch,
-        enough_rows=costs.smallest_efficient_batch,
+        efficient_rows=costs.smallest_efficient_batch,
         max_queue_rows=options.max_queue_rows,
         max_exclusive_rows=options.max_batch_rows,
         max_inline_rows=costs.rows_within(MAX_INLINE_SECONDS),

@@ -59,10 +59,7 @@ class BoundGraphs:
             sessions: In the order in which rows pass through them, all of one provider.
         """
         self.provider = sessions[0].provider
-        inputs = {tensor.name: tensor for tensor in sessions[0].signature.inputs}
-        for session in sessions[1:]:
-            inputs |= {tensor.name: tensor for tensor in session.signature.inputs[1:]}
-        self.inputs = tuple(inputs.values())
+        self.inputs = chained_inputs(sessions)
         self._sessions = sessions
         self._lanes: defaultdict[int, deque[_Lane]] = defaultdict(deque)
 
@@ -127,6 +124,18 @@ def _inputs_of(
 ) -> list[DeviceBuffer]:
     others = session.signature.inputs[len(first_input) :]
     return [*first_input, *(staged[tensor.name][1] for tensor in others)]
+
+
+def chained_inputs(sessions: Sequence[Session]) -> tuple[TensorSpec, ...]:
+    """Name what a chain of graphs takes: all but what each graph takes from the one before.
+
+    Args:
+        sessions: In the order in which rows pass through them.
+    """
+    inputs = {tensor.name: tensor for tensor in sessions[0].signature.inputs}
+    for session in sessions[1:]:
+        inputs |= {tensor.name: tensor for tensor in session.signature.inputs[1:]}
+    return tuple(inputs.values())
 
 
 def padded_rows(rows: int) -> int:

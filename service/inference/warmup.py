@@ -39,6 +39,16 @@ class BatchCosts:
         """The largest batch with 90 % of the best rows a second: beyond it memory is too slow."""
         return max(self._fast_batches())
 
+    def followed_by(self, following: "BatchCosts") -> "BatchCosts":
+        """Return what a run costs that sends the same rows through another graph afterwards."""
+        return BatchCosts(
+            {
+                rows: cost + following.seconds_by_rows[rows]
+                for rows, cost in self.seconds_by_rows.items()
+                if rows in following.seconds_by_rows
+            }
+        )
+
     def _fast_batches(self) -> list[int]:
         speeds = {rows: rows / cost for rows, cost in self.seconds_by_rows.items()}
         enough = _USEFUL_SHARE * max(speeds.values())

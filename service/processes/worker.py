@@ -3,7 +3,7 @@
 import signal
 import socket
 from asyncio import Task, get_running_loop, sleep
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
@@ -13,8 +13,9 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.api.fast_path.connection import Connection
-from service.api.fast_path.request_timer import Watch
+from service.api.fast_path.idle_connections import IdleConnections
 from service.app import Service
+from service.errors import Draining
 from service.metrics.families import WORKERS
 from service.processes.tuning import freeze_after_startup
 from service.processes.worker_handle import LOADED, SERVING
@@ -22,6 +23,7 @@ from service.settings import Settings
 
 _MAX_MESSAGES_PER_READ = 64
 _LINGER_SECONDS = 0.1
+_NEVER_SECONDS = 10 * 365 * 24 * 3600
 
 
 def server_config(settings: Settings, service: Service, *, loads: bool = True) -> uvicorn.Config:
@@ -76,9 +78,11 @@ class Worker(uvicorn.Server):
         super().__init__(config)
         self.interrupted = False
         meter = service.recorder.connections(number)
-        watch = Watch(config.timeout_keep_alive)
-        connection = partial(Connection, service.pipeline, watch, meter)
+        idle_connections = IdleConnections(config.timeout_keep_alive)
+        config.timeout_keep_alive = _NEVER_SECONDS  # idle connections are closed by the line above
+        connection = partial(Connection, service.pipeline, idle_connections, meter)
         config.http = cast("type[HttpToolsProtocol]", connection)
+        self._timer = service.pipeline.timer
         service.recorder.add(WORKERS)
         self._heartbeat = service.recorder.heartbeat(number)
         self._registry = service.registry
@@ -120,6 +124,8 @@ class Worker(uvicorn.Server):
             self._channel.close()  # the supervisor sees it, and hands nothing more
         await sleep(_LINGER_SECONDS)
         await super().shutdown(sockets)
+        # Those whose body is still on its way have no task that uvicorn could have cancelled.
+        self._timer.interrupt_all(Draining("the service stopped before the answer was ready"))
         if self.force_exit:  # then uvicorn leaves the application open, and its models running
             await self.lifespan.shutdown()
 
@@ -184,8 +190,9 @@ class Worker(uvicorn.Server):
         if not connecting.cancelled():
             connecting.exception()  # a client that has already gone is nobody's fault
 
-    def make_protocol(self) -> HttpToolsProtocol:
+    def make_protocol(self) -> Connection:
         """Make what answers on one connection."""
-        return cast("type[HttpToolsProtocol]", self.config.http_protocol_class)(
+        make = cast("Callable[..., Connection]", self.config.http_protocol_class)
+        return make(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )

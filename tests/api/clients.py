@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from service.api.middleware import Application
-from service.api.problems import FRAMEWORK_PROBLEMS, PROBLEMS
+from service.api.problems import PROBLEMS
 from service.app import create_app
 from service.settings import Settings
 
@@ -26,10 +26,7 @@ RAW = "application/octet-stream"
 PNG = "image/png"
 JPEG = "image/jpeg"
 
-TITLES = {
-    (problem.status, problem.slug): problem.title
-    for problem in (*PROBLEMS.values(), *FRAMEWORK_PROBLEMS.values())
-}
+TITLES = {(problem.status, problem.slug): problem.title for problem in PROBLEMS.values()}
 JSON_BODY = {"content-type": JSON}
 
 

@@ -77,14 +77,19 @@ class Client:
         protocol: The server's end of it.
     """
 
-    def __init__(self, protocol: HttpToolsProtocol, ours: socket.socket) -> None:
+    def __init__(
+        self, protocol: Connection | HttpToolsProtocol, ours: socket.socket, open_ones: set[Any]
+    ) -> None:
         self.protocol = protocol
         self._socket = ours
+        self._open_ones = open_ones
         self._received = bytearray()
         self._ended = False
 
     @property
     def transport(self) -> asyncio.Transport:
+        if isinstance(self.protocol, Connection):
+            return self.protocol._transport
         return self.protocol.transport
 
     @property
@@ -101,7 +106,7 @@ class Client:
 
     def is_gone(self) -> bool:
         """Whether the server knows that the connection is over."""
-        return cast("Any", self.protocol).parser is None
+        return self.protocol not in self._open_ones
 
     def leave(self) -> None:
         self._socket.close()
@@ -114,7 +119,7 @@ class Client:
     async def deliver(self, *pieces: bytes) -> None:
         """Hand pieces to the server's end exactly as they are cut, while it reads at all."""
         for piece in pieces:
-            await until(lambda: self.transport.is_closing() or not self.protocol.flow.read_paused)
+            await until(lambda: self.transport.is_closing() or self.transport.is_reading())
             if not self.transport.is_closing():
                 self.protocol.data_received(piece)
 
@@ -163,14 +168,32 @@ class Client:
     async def settle(self) -> None:
         """Wait until what has come is answered, as far as it can be before more comes."""
         turns = 0
-        while turns < _TURNS and not self.transport.is_closing():
-            cycle = cast("Any", self.protocol.cycle)
-            if cycle is None or cycle.response_complete:
-                return
+        while turns < _TURNS and not (self.transport.is_closing() or self._is_free()):
             # No model works for a request that is not here yet: what there is to do is done soon.
-            here = cycle.body_has_come if hasattr(cycle, "body_has_come") else not cycle.more_body
-            turns = 0 if self.protocol.pipeline or here else turns + 1
+            turns = 0 if self._is_working() else turns + 1
             await asyncio.sleep(0 if turns else 0.001)
+
+    def _is_free(self) -> bool:
+        """Whether everything that has come is answered."""
+        if isinstance(self.protocol, Connection):
+            connection = self.protocol
+            if connection._held or connection.exchange is not None:
+                return False
+            handover = connection.handover
+            return handover is None or not handover.is_active or handover.is_over
+        cycle = cast("Any", self.protocol.cycle)
+        return cycle is None or cycle.response_complete
+
+    def _is_working(self) -> bool:
+        """Whether something has come whole and is not answered."""
+        if isinstance(self.protocol, Connection):
+            connection = self.protocol
+            if connection.exchange is not None:
+                return connection.exchange.body_received
+            if connection.handover is not None and connection.handover.is_active:
+                return connection.handover._messages.are_whole
+            return bool(connection._held)
+        return bool(self.protocol.pipeline) or not cast("Any", self.protocol.cycle).more_body
 
 
 class Server:
@@ -202,7 +225,8 @@ class Server:
         await asyncio.get_running_loop().sock_connect(ours, self.address)
         await until(lambda: len(self.uvicorn.server_state.connections) > len(before))
         (protocol,) = self.uvicorn.server_state.connections - before
-        async with Client(cast("HttpToolsProtocol", protocol), ours) as client:
+        open_ones = cast("set[Any]", self.uvicorn.server_state.connections)
+        async with Client(cast("Any", protocol), ours, open_ones) as client:
             yield client
 
     def stop(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic.fields import FieldInfo
 
-from service.api.problems import FRAMEWORK_PROBLEMS, PROBLEMS
+from service.api.problems import PROBLEMS
 from service.settings import PREFIX, Settings, read_settings
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -21,7 +21,7 @@ def table_of(document: str) -> list[list[str]]:
 
 def expected_errors() -> list[list[str]]:
     problems = sorted(
-        {*PROBLEMS.values(), *FRAMEWORK_PROBLEMS.values()},
+        PROBLEMS.values(),
         key=lambda problem: (problem.status, problem.slug),
     )
     return [

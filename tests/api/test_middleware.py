@@ -137,7 +137,7 @@ async def test_a_failure_is_logged_without_the_payload_in_its_frames(
         rows = "31337.5"
         raise ZeroDivisionError(len(rows))
 
-    monkeypatch.setattr("service.api.pipeline.write_answer", fail)
+    monkeypatch.setattr("service.api.dialects.native.dialect.write_response", fail)
     async with open_client(tiny_models_dir, log_format=log_format) as client:
         response = await client.call("encode", model="plane", inputs=[[31337.5, 1, 2, 3]])
 

@@ -32,7 +32,7 @@ async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None
     names = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)))
 
     assert names <= set(document["components"]["schemas"])
-    assert {"InputsRequest", "SampleAnswer", "ProblemDocument", "FieldErrorDocument"} <= names
+    assert {"InputsRequest", "SampleResponse", "ProblemDocument", "FieldErrorDocument"} <= names
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ async def test_every_option_of_a_call_is_a_parameter_too(
 ) -> None:
     parameters = document["paths"][path]["post"]["parameters"]
 
-    assert [item["name"] for item in parameters] == list(CALLS[path].options.model_fields)
+    assert [item["name"] for item in parameters] == list(CALLS[path].fields.model_fields)
     assert {item["in"] for item in parameters} == {"query"}
     in_json = [item["name"] for item in parameters if "content" in item]
     assert in_json == ["conditions"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.api.asgi import CallsOverAsgi
+from service.api.asgi import InferenceOverAsgi
 from service.api.dialects.native.calls import CALLS
 from tests.api.clients import (
     JSON,
@@ -310,8 +310,8 @@ async def test_a_model_that_is_not_loaded_yet_is_unavailable_for_now(tmp_path: P
 
 async def test_a_service_that_stops_takes_no_more(tiny_models_dir: Path) -> None:
     async with open_client(tiny_models_dir) as client:
-        assert isinstance(client.app, CallsOverAsgi)
-        await client.app._pipeline._registry.close()
+        assert isinstance(client.app, InferenceOverAsgi)
+        await client.app._pipeline._models.close()
         response = await client.post("/encode", content=BODY, headers=JSON_BODY)
 
     expect_problem(response, 503, "draining")

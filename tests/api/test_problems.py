@@ -7,7 +7,6 @@ import pytest
 
 from service import errors
 from service.api.problems import (
-    FRAMEWORK_PROBLEMS,
     INTERNAL_ERROR,
     PROBLEMS,
     Problem,
@@ -17,7 +16,13 @@ from service.api.problems import (
     problem_for,
     problem_headers,
 )
-from service.errors import FieldError, LatentServeError, RequestError
+from service.errors import (
+    FieldError,
+    LatentServeError,
+    MethodNotAllowed,
+    PathNotFound,
+    RequestError,
+)
 
 # Raised where no request is under way: at start, or while a bundle is loaded.
 NEVER_ANSWERED = (errors.ConfigurationError, errors.BundleError)
@@ -64,7 +69,7 @@ def test_every_row_is_an_error_that_can_be_raised() -> None:
 
 
 def test_problems_have_names_of_their_own_and_say_what_to_do() -> None:
-    problems = [*PROBLEMS.values(), *FRAMEWORK_PROBLEMS.values()]
+    problems = PROBLEMS.values()
 
     assert len({problem.slug for problem in problems}) == len(problems)
     assert len({problem.title for problem in problems}) == len(problems)
@@ -144,13 +149,12 @@ def test_a_document_names_ten_faults_at_most() -> None:
 
 
 def test_only_problems_that_pass_by_themselves_say_when_to_come_back() -> None:
-    for problem in (*PROBLEMS.values(), *FRAMEWORK_PROBLEMS.values()):
+    for problem in PROBLEMS.values():
         headers = dict(problem_headers(problem))
-        assert headers[b"content-type"] == b"application/problem+json"
         assert (b"retry-after" in headers) == (problem.status == 503)
 
 
 def test_statuses_of_the_framework_are_problems_too() -> None:
-    assert framework_problem(404) is FRAMEWORK_PROBLEMS[404]
-    assert framework_problem(405) is FRAMEWORK_PROBLEMS[405]
+    assert framework_problem(404) is PROBLEMS[PathNotFound]
+    assert framework_problem(405) is PROBLEMS[MethodNotAllowed]
     assert framework_problem(418) == Problem(418, "i'm-a-teapot", "I'm a Teapot", "")

@@ -24,8 +24,15 @@ OFFENCES = {
     "service-layers": ("service/bundle/storage.py", "service.inference.session"),
     "process-layers": ("service/processes/forking.py", "service.processes.supervisor"),
     "api-layers": ("service/api/problems.py", "service.api.pipeline"),
+    "fast-path-layers": ("service/api/fast_path/handover.py", "service.api.fast_path.connection"),
+    "native-dialect-layers": (
+        "service/api/dialects/native/calls.py",
+        "service.api.dialects.native.requests",
+    ),
+    "operations-know-arrays": ("service/operations/encode.py", "service.formats.npy"),
+    "operation-layers": ("service/operations/encode.py", "service.operations.decode"),
     "catalog-layers": ("service/catalog/loading.py", "service.catalog.registry"),
-    "inference-layers": ("service/inference/session.py", "service.inference.batching"),
+    "inference-layers": ("service/inference/session.py", "service.inference.queued_graph"),
     "service-is-light": ("service/inference/scoring.py", "tensorflow"),
     "inference-without-http": ("service/bundle/storage.py", "fastapi"),
     "one-door-to-onnxruntime": ("service/inference/scoring.py", "onnxruntime"),
@@ -41,6 +48,8 @@ OPEN_TO_TRAINING = {
     "service.catalog",
     "service.errors",
     "service.inference",
+    "service.operations",
+    "service.request_context",
 }
 
 

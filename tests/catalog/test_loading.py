@@ -15,9 +15,10 @@ from service.catalog import loading
 from service.catalog.loading import LoadOptions, load_model
 from service.errors import BundleFileCorrupted, QueueFull
 from service.inference.bound_graphs import BoundGraphs
-from service.inference.graphs import ROUND_TRIP, RequestContext
+from service.inference.chained_graph import CHAIN
 from service.inference.session import Session, SessionOptions
 from service.inference.warmup import BatchCosts
+from service.request_context import RequestContext
 from tests.bundles import LABELLED, PLANE, SCORE, TinyModel, publish_tiny
 
 GRAPHS = {"encoder", "decoder", f"scorer-{SCORE}"}
@@ -66,8 +67,8 @@ async def test_bound_graphs_are_measured_and_queued_with_encoder_and_decoder_as_
 
     found = await loaded.autoencoder.reconstruct(rows, conditions, context=RequestContext())
 
-    assert set(loaded.costs) == set(loaded.queues) == {*GRAPHS, ROUND_TRIP}
-    assert list(loaded.costs[ROUND_TRIP].seconds_by_rows) == [1, 2, 4, 8, 16, 32]
+    assert set(loaded.costs) == set(loaded.queues) == {*GRAPHS, CHAIN}
+    assert list(loaded.costs[CHAIN].seconds_by_rows) == [1, 2, 4, 8, 16, 32]
     assert all(isinstance(queue.session, BoundGraphs) for queue in loaded.queues.values())
     assert loaded.provider == "cpu"
     np.testing.assert_allclose(found, model.reconstruct(rows, conditions), rtol=0, atol=1e-5)

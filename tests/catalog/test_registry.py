@@ -21,8 +21,8 @@ from service.errors import (
     ModelUnavailable,
     VersionNotFound,
 )
-from service.inference.graphs import RequestContext
 from service.inference.session import SessionOptions
+from service.request_context import RequestContext
 from tests.bundles import PLANE, SCORE, STAMP, WAVE, TinyModel, publish_tiny
 
 OPTIONS = LoadOptions(SessionOptions("cpu", threads=1), max_batch_rows=8)

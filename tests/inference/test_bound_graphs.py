@@ -14,10 +14,14 @@ from service.errors import InferenceFailed, NonFiniteResult
 from service.inference.autoencoder import Autoencoder
 from service.inference.bound_graphs import BoundGraphs, padded_rows
 from service.inference.buffers import DeviceBuffer
-from service.inference.graphs import ROUND_TRIP, DirectGraph, RequestContext, run_to_completion
+from service.inference.chained_graph import bind_with_chain
+from service.inference.graphs import direct_graphs
 from service.inference.session import Session, SessionOptions
+from service.operations.table import RECONSTRUCT
+from service.request_context import RequestContext
 from tests.bundles import LABELLED, PLANE, SCORE, STAMP, TINY_MODELS, WAVE, TinyModel
 from tests.graphs import BAD_ROW, DROPPING, LOOKUP, LOOKUP_SIGNATURE, lookup, lookup_rows, signature
+from tests.operations.opened import run
 
 TOLERANCE = 1e-6
 NAMES = [model.name for model in TINY_MODELS]
@@ -160,37 +164,32 @@ def test_a_graph_that_does_not_give_one_row_per_row_fails() -> None:
         BoundGraphs(session).run(rows)
 
 
-def round_trip(models_dir: Path, model: TinyModel) -> Autoencoder:
+def bound_autoencoder(models_dir: Path, model: TinyModel) -> Autoencoder:
     bundle = read_bundle(BundleLocation(model.name, 1, models_dir / model.name / "1"))
     sessions, _ = open_verified_sessions(bundle, SessionOptions(threads=1))
-    graphs = {name: DirectGraph(BoundGraphs(session)) for name, session in sessions.items()}
-    joined = DirectGraph(BoundGraphs(sessions["encoder"], sessions["decoder"]))
-    return Autoencoder(bundle, {**graphs, ROUND_TRIP: joined})
+    return Autoencoder(bundle, direct_graphs(bind_with_chain(sessions)))
 
 
 @pytest.mark.parametrize("model", [PLANE, STAMP, WAVE, LABELLED], ids=lambda model: model.name)
-def test_reconstructions_take_the_joined_graphs(tiny_models_dir: Path, model: TinyModel) -> None:
+def test_reconstructions_take_the_bound_chain(tiny_models_dir: Path, model: TinyModel) -> None:
     inputs = inputs_of(model, 300)
     context = RequestContext()
 
-    found = run_to_completion(
-        round_trip(tiny_models_dir, model).reconstruct(*inputs, context=context)
-    )
+    found = run(RECONSTRUCT, bound_autoencoder(tiny_models_dir, model), *inputs, context=context)
 
     expected = model.reconstruct(*inputs)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * max(1, np.abs(expected).max()))
+    bound = 1e-5 * max(1, np.abs(expected).max())
+    np.testing.assert_allclose(found.reconstructions, expected, rtol=0, atol=bound)
     assert context.inference_seconds > 0
 
 
-def test_codes_that_overflow_are_refused_though_the_outputs_do_not_show_it(
+def test_codes_that_overflow_are_rejected_though_the_outputs_do_not_show_it(
     tiny_models_dir: Path,
 ) -> None:
     rows = STAMP.rows(3)
     rows[1] = np.finfo(np.float32).max * np.sign(STAMP.encoding[:, :1]).reshape(6, 4, 1)
 
-    with pytest.raises(NonFiniteResult, match="1 of 3 rows overflow") as refused:
-        run_to_completion(
-            round_trip(tiny_models_dir, STAMP).reconstruct(rows, context=RequestContext())
-        )
+    with pytest.raises(NonFiniteResult, match="1 of 3 rows overflow") as rejected:
+        run(RECONSTRUCT, bound_autoencoder(tiny_models_dir, STAMP), rows)
 
-    assert [error.pointer for error in refused.value.field_errors] == ["/inputs/1"]
+    assert [error.pointer for error in rejected.value.field_errors] == ["/inputs/1"]

@@ -7,8 +7,9 @@ import pytest
 
 from service.arrays import FloatArray
 from service.errors import InferenceFailed
-from service.inference.graphs import DirectGraph, RequestContext, run_to_completion
+from service.inference.graphs import DirectGraph, run_to_completion
 from service.inference.session import Session
+from service.request_context import RequestContext
 from tests.bundles import SCORE, STAMP, tiny_files, tiny_manifest
 from tests.graphs import BAD_ROW, LOOKUP, LOOKUP_SIGNATURE, lookup, lookup_rows
 

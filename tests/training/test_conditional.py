@@ -9,8 +9,9 @@ from service.bundle.manifest import DECODER
 from service.bundle.storage import Bundle, read_bundle
 from service.catalog.verification import open_verified_sessions
 from service.inference.autoencoder import Autoencoder
-from service.inference.graphs import DirectGraph, RequestContext, run_to_completion
+from service.inference.graphs import DirectGraph, run_to_completion
 from service.inference.session import Session, SessionOptions
+from service.request_context import RequestContext
 from tests.training.tiny_recipes import (
     CATEGORIES,
     KINDS,

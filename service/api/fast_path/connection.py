@@ -1,261 +1,352 @@
-"""The short way from the socket to the hot path, for requests to the six calls.
+"""The fast path: from the socket to the pipeline and back, for requests that are usual.
 
-A request goes from uvicorn's parser to the hot path and its answer to the transport. There is no
-ASGI scope in between, no task, no event loop turn that nothing waits for, and no header is checked
-that this service wrote itself: together they cost more than a small model and its codec. A head
-that is the one of the request before, byte for byte, is not even parsed.
-
-Whatever is unusual takes uvicorn's way through the application, where the same hot path answers it:
-other paths and methods, ``Expect`` and ``Upgrade``, a request that comes while the one before it
-is being answered, a client that does not read its answers.
+A request goes from httptools' parser to the pipeline, and its response to the transport. There is
+no ASGI scope in between, no channel of messages, and no header is checked that this service wrote
+itself: together they cost more than a small model and its codec. A request is usual when one of the
+dialects matches its path, it is a POST, and its body is framed by its length. Every other request
+on the connection is answered by uvicorn's own protocol object (``handover``), through the
+application, where the same pipeline stands.
 """
 
+import asyncio
+import sys
 import time
-from asyncio import BaseTransport, Task, Transport
-from collections.abc import Sized
-from typing import Any, cast
+from asyncio import BaseTransport, Transport
+from collections.abc import Coroutine
+from http import HTTPStatus
+from typing import Any, Protocol, cast
 
-from httptools import HttpRequestParser
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn import Config
+from uvicorn.server import ServerState
 
-from service.api.dialects.native.calls import CALLS
-from service.api.fast_path.exchange import Exchange
-from service.api.fast_path.head_memory import HeadMemory
-from service.api.fast_path.request_timer import Watch
-from service.api.pipeline import ClientGoneError, Head, Pipeline, Reply
-from service.metrics.recorder import ConnectionMeter
+from service.api.dialects.dialect import Endpoint
+from service.api.exchange import ClientGoneError, Exchange
+from service.api.fast_path.handover import Handover
+from service.api.fast_path.idle_connections import IdleConnections
+from service.api.fast_path.request_head import RequestHead, read_head
+from service.api.pipeline import Pipeline, Reply
 
-_CALLS_BY_PATH = {path.encode(): call for path, call in CALLS.items()}
+_END_OF_HEAD = b"\r\n\r\n"
 _MAX_HEAD_BYTES = 64 * 1024
+_MAX_PIECES = 1000  # tiny ones take twenty times the memory of their bytes
 _MIN_SEPARATE_WRITE_BYTES = 32 * 1024
 _BUSY = float("inf")
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
 
 
-class _Flow(FlowControl):
-    """Reads no more while whole requests wait for their turn.
+class ConnectionMeter(Protocol):
+    """Counts connections."""
 
-    uvicorn goes on reading with each answer: a client that sends faster than it is answered, or
-    reads no answers at all, would fill the memory with requests.
-    """
+    def opened(self) -> None:
+        """Count a new connection."""
+        ...
 
-    def __init__(self, transport: Transport, pipeline: Sized) -> None:
-        super().__init__(transport)
-        self._pipeline = pipeline
-
-    def resume_reading(self) -> None:
-        if not self._pipeline:
-            super().resume_reading()
+    def closed(self) -> None:
+        """Count one that has gone."""
+        ...
 
 
-class Connection(HttpToolsProtocol):
-    """uvicorn's HTTP connection with a short way for the six calls; it is counted while open.
+class Connection(asyncio.Protocol):
+    """One connection: at most one request of the fast path is open on it at a time.
+
+    What comes behind an open request waits, and the socket is not read meanwhile. The same holds
+    while the client does not read its responses.
 
     Attributes:
         idle_since: ``time.monotonic()`` at which it began to wait for a request.
+        exchange: The open request, if there is one.
+        handover: What answers unusual requests, once there has been one.
     """
 
     def __init__(
-        self, pipeline: Pipeline, watch: Watch, meter: ConnectionMeter, **of_server: Any
+        self,
+        pipeline: Pipeline,
+        idle_connections: IdleConnections,
+        meter: ConnectionMeter,
+        *,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         """Prepare for a connection.
 
         Args:
-            pipeline: Answers the calls.
-            watch: Looks after the exchanges and connections of this process.
+            pipeline: Answers inference requests.
+            idle_connections: Closes the connection when no request comes.
             meter: Counts connections.
-            of_server: What uvicorn gives to its protocols.
+            config: uvicorn's.
+            server_state: uvicorn's.
+            app_state: The application's, from its start.
+            _loop: Of no use here; uvicorn gives it to its protocols.
         """
-        super().__init__(**of_server)
         self._pipeline = pipeline
-        self._watch = watch
+        self._idle_connections = idle_connections
         self._meter = meter
-        self._exchange: Exchange | None = None
-        self._memory = HeadMemory()
+        self._config = config
+        self._server_state = server_state
+        self._app_state = app_state
+        self._transport = cast("Transport", None)  # before there is a connection
+        self._head = bytearray()  # of a request whose head has not come whole
+        self._pieces: list[bytes | bytearray] = []
         self._missing_bytes = 0
-        self._in_head = False
-        self._head_bytes = 0  # beyond the packet in which it begins
+        self._held = b""
+        self._keep_alive = True
+        self._write_paused = False
         self.idle_since = _BUSY
+        self.exchange: Exchange | None = None
+        self.handover: Handover | None = None
+
+    # What asyncio calls
 
     def connection_made(self, transport: BaseTransport) -> None:
-        """Count the connection."""
+        """Begin."""
+        self._transport = cast("Transport", transport)
+        self._server_state.connections.add(cast("Any", self))  # uvicorn asks them to shut down
         self._meter.opened()
-        self._watch.add_connection(self)
-        super().connection_made(transport)  # pyright: ignore[reportArgumentType]  # uvicorn names a subclass
-        self.flow = _Flow(self.transport, self.pipeline)
+        self._idle_connections.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop what nobody waits for any more."""
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's protocol
+        """Stop what has no client any more."""
+        self._server_state.connections.discard(cast("Any", self))
         self._meter.closed()
-        self._watch.connections.discard(self)
-        if self._exchange is not None:
-            self._exchange.interrupt(ClientGoneError())
-        super().connection_lost(exc)
-        # An exchange knows its connection: both would wait for the garbage collector.
-        self.cycle = cast("RequestResponseCycle", None)
+        self._idle_connections.remove(self)
+        self._held = b""
+        if self.exchange is not None:
+            self.exchange.interrupt(ClientGoneError())
+        if self.handover is not None:
+            self.handover.connection_lost()
+            self.handover = None
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come: after a known head the body alone, else all to the parser."""
+        """Take what has come."""
         self.idle_since = _BUSY
-        memory = self._memory
-        if self._missing_bytes:
-            self._take_missing(data)
-        elif memory.knows(data) and self._is_free():
-            self._unset_keepalive_if_required()
-            self._missing_bytes = memory.body_bytes
-            self._begin(Exchange(self, self._pipeline, cast("Head", memory.head), keep_alive=True))
-            self._take_missing(memory.body_of(data))
+        if self.handover is not None and self.handover.is_active:
+            if not self.handover.is_over:
+                self.handover.receive(data)
+                return
+            self.handover.end()
+        if self._held:
+            self._held += data  # from before reading was paused
         else:
-            self._parse(data)
+            self._read(data)
 
-    def _parse(self, data: bytes) -> None:
-        goes_on = self._in_head
-        self._memory.begin(data)
-        super().data_received(data)
-        self._memory.end()
+    def pause_writing(self) -> None:
+        """Begin no further request: the client does not read its responses."""
+        self._write_paused = True
+        if self.handover is not None:
+            self.handover.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Go on with what waited for the client to read."""
+        self._write_paused = False
+        if self.handover is not None:
+            self.handover.resume_writing()
+        self._read_held()
+
+    # What the server calls
+
+    def shutdown(self) -> None:
+        """Close the connection after the open response, at once if there is none."""
+        if self.handover is not None and self.handover.is_active:
+            self.handover.shut_down()
+        elif self.exchange is None:
+            self._transport.close()
+        else:
+            self._keep_alive = False
+
+    def close_if_idle(self, since: float) -> None:
+        """Close the connection if no request has come since then."""
+        handover = self.handover
+        if handover is not None and handover.is_active and self.idle_since == _BUSY:
+            if handover.is_over:
+                self.idle_since = time.monotonic()
+        elif self.idle_since < since:
+            self._transport.close()
+
+    # Reading
+
+    def _read(self, data: bytes) -> None:
+        """Read requests until one has to wait for the response before it, or for more bytes."""
+        if self._head:
+            data = self._complete_head(data)
+        position = 0
+        while position < len(data) and not self._transport.is_closing():
+            if self._missing_bytes:
+                position = self._read_body(data, position)
+                continue
+            if self.exchange is not None or self._write_paused:
+                self._held = data[position:]
+                self._transport.pause_reading()
+                return
+            begin = _skip_line_ends(data, position)
+            position = data.find(_END_OF_HEAD, begin) + len(_END_OF_HEAD)
+            if position < len(_END_OF_HEAD):
+                self._keep_head(data[begin:])
+                break
+            if not self._begin(data[begin:position]):
+                self._hand_over(data[begin:])
+                return
         self._rest_if_free()
-        self._head_bytes = self._head_bytes + len(data) if goes_on and self._in_head else 0
-        if self._head_bytes > _MAX_HEAD_BYTES:
-            self._refuse_head()
 
-    def _refuse_head(self) -> None:
-        """Read no more of a head that does not end; neither uvicorn nor its parser would stop."""
-        if self._is_free() and not self.transport.is_closing():
-            self._write(self._pipeline.refuse_head(_MAX_HEAD_BYTES), keep_alive=False)
-        self.transport.close()
+    def _read_held(self) -> None:
+        """Read what waited for a response, or for the client to read."""
+        held, self._held = self._held, b""
+        if held and not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._read(held)
+
+    def _complete_head(self, data: bytes) -> bytes:
+        """Put data behind the head that has not come whole; return both once the head is whole."""
+        searched = max(0, len(self._head) - len(_END_OF_HEAD) + 1)
+        self._head += data
+        if self._head.find(_END_OF_HEAD, searched) < 0:
+            self._keep_head(b"")
+            return b""
+        data = bytes(self._head)
+        self._head.clear()
+        return data
+
+    def _keep_head(self, data: bytes) -> None:
+        """Keep the beginning of a head, unless it is too long."""
+        self._head += data
+        if len(self._head) > _MAX_HEAD_BYTES:
+            self._head.clear()
+            self._keep_alive = False
+            self._write(self._pipeline.reject_head(_MAX_HEAD_BYTES))
+            self._transport.close()
+
+    def _begin(self, raw_head: bytes) -> bool:
+        """Begin a request; return whether it is one for the fast path."""
+        head = read_head(raw_head)
+        if head is None or head.method != "POST" or not head.is_usual:
+            return False
+        endpoint = self._pipeline.match(head.path)
+        if endpoint is None:
+            return False
+        self._open(endpoint, head)
+        return True
+
+    def _open(self, endpoint: Endpoint, head: RequestHead) -> None:
+        self._missing_bytes = head.body_bytes
+        self._keep_alive = head.keep_alive
+        exchange = self._pipeline.open_exchange(endpoint, head)
+        self.exchange = exchange
+        try:
+            self._pipeline.admit(exchange)
+        except Exception as error:  # noqa: BLE001  # whatever it is, there is a response
+            self._reject(exchange, error)
+            return
+        exchange.abandon = self._reject
+        self._pipeline.timer.add(exchange)
+        if not self._missing_bytes:
+            self._start_work(exchange)
+
+    def _read_body(self, data: bytes, position: int) -> int:
+        """Take a piece of a body, of which nothing is kept once its request has been rejected."""
+        piece = data[position : position + self._missing_bytes]
+        self._missing_bytes -= len(piece)
+        exchange = self.exchange
+        if exchange is not None and not exchange.body_received:
+            self._pieces.append(piece)
+            if len(self._pieces) > _MAX_PIECES:
+                self._pieces = [_join(self._pieces)]
+            if not self._missing_bytes:
+                self._start_work(exchange)
+        return position + len(piece)
+
+    def _hand_over(self, data: bytes) -> None:
+        if self.handover is None:
+            self.handover = Handover(
+                self._transport, self._config, self._server_state, self._app_state
+            )
+        self.handover.begin(data)
+
+    # Answering
+
+    def _start_work(self, exchange: Exchange) -> None:
+        exchange.body_received = True
+        pieces, self._pieces = self._pieces, []
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        _start_task(self._work(exchange, body if isinstance(body, bytes) else bytes(body)))
+
+    async def _work(self, exchange: Exchange, body: bytes) -> None:
+        if exchange.is_interrupted:  # before the task had started
+            return
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        exchange.task = task
+        self._server_state.tasks.add(task)  # the server waits for them, and cancels them at its end
+        try:
+            self._finish(exchange, await self._pipeline.answer(exchange, body))
+        finally:
+            self._server_state.tasks.discard(task)
+
+    def _reject(self, exchange: Exchange, error: BaseException) -> None:
+        self._finish(exchange, self._pipeline.reject(exchange, error))
+
+    def _finish(self, exchange: Exchange, reply: Reply) -> None:
+        """Write the response to the open exchange, and go on with what waited for it."""
+        self._pipeline.timer.remove(exchange)
+        self.exchange = None
+        self._pieces = []
+        if self._transport.is_closing():
+            return
+        self._write(reply)
+        self._server_state.total_requests += 1
+        if not self._keep_alive:
+            self._transport.close()
+        elif self._held and not self._write_paused:
+            asyncio.get_running_loop().call_soon(self._read_held)
+        else:
+            self._rest_if_free()
 
     def _rest_if_free(self) -> None:
-        """Begin to be idle, if what has come began no request: an end of line, a dropped body."""
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        if self.idle_since == _BUSY and cycle is not None and cycle.response_complete:
+        """Begin to be idle unless a request is open."""
+        handed_over = self.handover is not None and self.handover.is_active
+        if self.exchange is None and not self._held and not handed_over:
             self.idle_since = time.monotonic()
 
-    def _take_missing(self, data: bytes | memoryview) -> None:
-        """Take a piece of the body that follows a known head."""
-        missing = self._missing_bytes
-        self._missing_bytes = max(0, missing - len(data))
-        exchange = self._reading()
-        if exchange is None:  # the request has been refused
-            self._rest_if_free()
-        else:
-            exchange.add(data if len(data) <= missing else data[:missing])
-            if not self._missing_bytes:
-                exchange.begin_work()
-        if len(data) > missing:
-            self._parse(bytes(data[missing:]))
-
-    def on_message_begin(self) -> None:
-        """Begin a request; the ASGI scope is made only if it is needed."""
-        self._memory.message_begins()
-        self._in_head = True
-        self.url = b""
-        self.headers = []
-        self.expect_100_continue = False
-
-    def on_headers_complete(self) -> None:
-        """Choose the way."""
-        self._in_head = False
-        path, _, query_string = self.url.partition(b"?")
-        call = _CALLS_BY_PATH.get(path)
-        headers = dict(self.headers)
-        parser = cast("HttpRequestParser", self.parser)  # None once the connection is lost
-        if (
-            call is None
-            or b"#" in query_string
-            or b"expect" in headers
-            or parser.get_method() != b"POST"
-            or parser.should_upgrade()
-            or not self._is_free()
-        ):
-            self._take_the_long_way()
-            if parser.should_upgrade():  # the parser takes its body for what comes next
-                self.cycle.keep_alive = False
-            return
-        keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
-        head = Head(call, query_string, headers)
-        self._begin(Exchange(self, self._pipeline, head, keep_alive=keep_alive))
-
-    def _is_free(self) -> bool:
-        """Whether the requests before have been answered, and the answers read."""
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        return (cycle is None or cycle.response_complete) and not self.flow.write_paused
-
-    def _begin(self, exchange: Exchange) -> None:
-        self.idle_since = _BUSY
-        # uvicorn looks here to see whether the next request has to wait, and whether to close.
-        self.cycle = cast("RequestResponseCycle", exchange)
-        self._exchange = exchange
-        if exchange.open():
-            self.tasks.add(cast("Task[None]", exchange))
-            self._watch.begin(exchange)
-
-    def _take_the_long_way(self) -> None:
-        self.idle_since = _BUSY
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
-        super().on_message_begin()
-        self.url = url
-        self.headers += headers
-        self.expect_100_continue = expects
-        super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        """Take a piece of the body to whom it belongs."""
-        exchange = self._reading()
-        if exchange is None:
-            super().on_body(body)
-        else:
-            exchange.add(body)
-
-    def on_message_complete(self) -> None:
-        """Answer the request, or let uvicorn answer it."""
-        exchange = self._reading()
-        self._memory.message_ends(exchange)
-        if exchange is None:
-            super().on_message_complete()
-        else:
-            exchange.begin_work()
-
-    def _reading(self) -> Exchange | None:
-        """Return the exchange whose body is on its way; what comes of a refused one is dropped."""
-        exchange = self._exchange
-        return None if exchange is None or exchange.body_has_come else exchange
-
-    def finish(self, exchange: Exchange, reply: Reply) -> None:
-        """Write the answer to the open exchange."""
-        self._exchange = None
-        self.tasks.discard(cast("Task[None]", exchange))
-        self._watch.exchanges.discard(exchange)
-        if self.transport.is_closing():
-            return
-        self._write(reply, keep_alive=exchange.keep_alive)
-        if not exchange.keep_alive:
-            self.transport.close()
-        if self.pipeline or self.flow.read_paused:
-            self.on_response_complete()
-            return
-        self.server_state.total_requests += 1
-        self.idle_since = time.monotonic()
-
-    def _write(self, reply: Reply, *, keep_alive: bool) -> None:
+    def _write(self, reply: Reply) -> None:
         status, headers, body = reply
-        pieces: list[bytes | memoryview] = [STATUS_LINE[status]]
-        for name, value in (*self.server_state.default_headers, *headers):
+        pieces: list[bytes | memoryview] = [_STATUS_LINES[status]]
+        for name, value in (*self._server_state.default_headers, *headers):
             pieces += (name, b": ", value, b"\r\n")
         pieces.append(b"content-length: %d\r\n" % len(body))
-        if not keep_alive:
+        if not self._keep_alive:
             pieces.append(b"connection: close\r\n")
         pieces.append(b"\r\n")
         if len(body) < _MIN_SEPARATE_WRITE_BYTES:
             pieces.append(body)
-            self.transport.write(b"".join(pieces))
+            self._transport.write(b"".join(pieces))
         else:
-            self.transport.writelines((b"".join(pieces), body))
+            self._transport.writelines((b"".join(pieces), body))
 
-    def close_if_idle(self, since: float) -> None:
-        """Close it if no request has come since then."""
-        if self.idle_since < since:
-            self.timeout_keep_alive_handler()
+
+if sys.version_info >= (3, 12):
+
+    def _start_task(work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine in a task: at once until it first waits."""
+        asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
+
+else:
+
+    def _start_task(work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine in a task, from the loop's next turn on."""
+        asyncio.get_running_loop().create_task(work)
+
+
+def _skip_line_ends(data: bytes, position: int) -> int:
+    """Skip the line ends that some clients send between two requests."""
+    while position < len(data) and data[position] in b"\r\n":
+        position += 1
+    return position
+
+
+def _join(pieces: list[bytes | bytearray]) -> bytearray:
+    """Join pieces; the first, if it has been joined before, is not copied again."""
+    first, *others = pieces
+    joined = first if isinstance(first, bytearray) else bytearray(first)
+    joined += b"".join(others)
+    return joined

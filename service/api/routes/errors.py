@@ -5,7 +5,7 @@ from html import escape
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-from service.api.problems import FRAMEWORK_PROBLEMS, PROBLEMS
+from service.api.problems import PROBLEMS
 
 router = APIRouter(tags=["health"])
 
@@ -14,7 +14,7 @@ router = APIRouter(tags=["health"])
 async def list_errors() -> str:
     """Explain every problem that the service answers with."""
     problems = sorted(
-        [*PROBLEMS.values(), *FRAMEWORK_PROBLEMS.values()], key=lambda problem: problem.status
+        PROBLEMS.values(), key=lambda problem: problem.status
     )
     rows = "".join(
         f'<tr id="{problem.slug}"><td>{problem.status}<td><code>{problem.slug}</code>'

@@ -20,6 +20,8 @@ from service.catalog.loading import LoadedModel
 from service.catalog.registry import ModelVersion, Registry
 from service.errors import ReportNotFound
 from service.inference.warmup import BatchCosts
+from service.operations.anomaly_score import thresholds_by_rate
+from service.operations.table import capabilities
 
 THRESHOLD_RATES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1)
 # A report is somebody's HTML: it may draw itself, but run, load and send nothing.
@@ -49,7 +51,7 @@ async def describe_model(
     return ModelDetail(
         **_summary(registry, name, model),
         version=model.version,
-        thresholds=model.autoencoder.thresholds(THRESHOLD_RATES),
+        thresholds=thresholds_by_rate(model.autoencoder, THRESHOLD_RATES),
         graph_costs={name: _graph_cost(costs) for name, costs in model.costs.items()},
         example_request=_example_request(model),
         manifest=model.manifest.model_dump(mode="json"),
@@ -84,7 +86,7 @@ def _summary(registry: Registry, name: str, described: LoadedModel | None = None
     return {
         "name": name,
         "description": shown.manifest.description if shown else None,
-        "capabilities": list(shown.manifest.capabilities) if shown else [],
+        "capabilities": list(capabilities(shown.manifest)) if shown else [],
         "default": name == registry.default_model,
         "default_version": default_version,
         "versions": [_version_summary(item) for item in versions],

@@ -3,7 +3,7 @@
 import re
 from html import unescape
 
-from service.api.problems import FRAMEWORK_PROBLEMS, PROBLEMS
+from service.api.problems import PROBLEMS
 from tests.api.clients import SHARED_LOOP, Client
 
 pytestmark = SHARED_LOOP
@@ -18,7 +18,7 @@ async def test_every_problem_is_explained_where_its_type_leads(client: Client) -
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     expected = [
         (problem.slug, str(problem.status), problem.slug, problem.title, problem.advice)
-        for problem in (*PROBLEMS.values(), *FRAMEWORK_PROBLEMS.values())
+        for problem in PROBLEMS.values()
     ]
     assert sorted(rows) == sorted(expected)
     assert [row[1] for row in rows] == sorted(row[1] for row in rows)

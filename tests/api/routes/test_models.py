@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from service.bundle.manifest import ColumnSpec
+from service.inference.chained_graph import CHAIN
 from tests.api.clients import SHARED_LOOP, Client, expect_problem, open_client
 from tests.bundles import (
     LABELLED,
@@ -78,7 +79,12 @@ async def test_a_model_is_described_by_its_manifest(
     assert described["manifest"]["name"] == described["name"] == model.name
     files = {path.name for path in (tiny_models_dir / model.name / "1").iterdir()}
     assert set(described["manifest"]["files"]) == files - {"manifest.json"}
-    assert set(described["graph_costs"]) == {"encoder", "decoder", f"scorer-{SCORE}"}
+    assert set(described["graph_costs"]) == {
+        "encoder",
+        "decoder",
+        CHAIN,
+        f"scorer-{SCORE}",
+    }
 
 
 async def test_thresholds_are_those_that_scores_are_judged_by(client: Client) -> None:

@@ -1,8 +1,7 @@
-"""From the bytes of a request to work that has passed every check."""
+"""From the bytes of a request to checked work."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -11,13 +10,13 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from service.api.dialects.native.calls import Call, Work, row_count
+from service.api.dialects.dialect import Head, Models, ParsedRequest
+from service.api.dialects.native.calls import Call
+from service.api.dialects.native.schemas import CallFields, SampleFields
 from service.api.media_types import JSON, NPY, RAW, readable_types
-from service.api.schemas import CallOptions
 from service.arrays import FloatArray
 from service.catalog.loading import LoadedModel
-from service.catalog.registry import Registry
-from service.errors import FieldError, InvalidInput, UnsupportedMediaType
+from service.errors import FieldError, InvalidInput, TooManyRows, UnsupportedMediaType
 from service.formats.image import read_image
 from service.formats.json import JsonBody
 from service.formats.npy import read_npy
@@ -29,7 +28,9 @@ from service.formats.rows import (
     json_type,
     pointer_to,
 )
-from service.inference.graphs import RequestContext
+from service.operations.operation import Work
+from service.operations.table import require
+from service.request_context import RequestContext
 
 _NO_ROWS: FloatArray = np.empty(0, np.float32)
 _LISTS = ("ids",)
@@ -37,58 +38,59 @@ JSON_TEXTS = ("conditions",)
 """Query parameters that are written as JSON."""
 
 
-@dataclass(slots=True)
-class Understood:
-    """A request whose model is known and whose rows are arrays."""
-
-    model: LoadedModel
-    work: Work[Any]
-    rows: int
-
-
-def understand(
-    call: Call[Any],
+def parse_request(
+    call: Call,
+    head: Head,
     media_type: str,
-    query_string: bytes,
     body: bytes,
-    registry: Registry,
+    models: Models,
+    context: RequestContext,
     *,
     max_rows: int,
-    context: RequestContext,
-) -> Understood:
-    """Read a request: options first, then the model they mean, then the rows it takes.
+) -> ParsedRequest:
+    """Read a request: fields first, then the model they mean, then the rows it takes.
 
     Args:
         call: The call.
+        head: The request's head.
         media_type: Of the body.
-        query_string: The URL's query, undecoded.
         body: The body.
-        registry: Finds the model.
-        max_rows: Most rows of one request.
-        context: The request's context.
+        models: Finds the model.
+        context: Of the request.
+        max_rows: Rows of one request at most.
 
     Raises:
         RequestError: One of its kinds.
     """
-    fields = _query_fields(call.options, query_string)
+    values = _query_values(call.fields, head.query_string)
     json_body = None
-    if media_type == JSON and (body or call.rows_field or not fields):
-        json_body = JsonBody(body, call.rows_field, call.options.model_fields)
-        if twice := fields.keys() & json_body.fields.keys():
+    if media_type == JSON and (body or call.rows_field or not values):
+        json_body = JsonBody(body, call.rows_field, call.fields.model_fields)
+        if twice := values.keys() & json_body.fields.keys():
             name = min(twice)
             raise InvalidInput.at(pointer_to(name), "the query and the body both give this field")
-        fields |= json_body.fields
-    options = _validate(call.options, fields)
-    model = registry.resolve(options.model, options.version)
+        values |= json_body.fields
+    fields = _validate(call.fields, values)
+    model = models.resolve(fields.model, fields.version)
     row_format = _row_format(call, model, media_type, max_rows)
     rows = _rows(row_format, media_type, body, json_body)
-    count = row_count(options, rows, max_rows)
-    if options.ids is not None and len(options.ids) != count:
-        raise InvalidInput.at("/ids", f"{len(options.ids)} ids for {count} rows")
+    count = _count_rows(fields, rows, max_rows)
+    if fields.ids is not None and len(fields.ids) != count:
+        raise InvalidInput.at("/ids", f"{len(fields.ids)} ids for {count} rows")
     conditions = None
-    if options.conditions is not None or model.manifest.conditions is not None:
-        conditions = conditions_array(options.conditions, model.manifest.conditions, count)
-    return Understood(model, Work(model.autoencoder, options, rows, conditions, context), count)
+    if fields.conditions is not None or model.manifest.conditions is not None:
+        conditions = conditions_array(fields.conditions, model.manifest.conditions, count)
+    work = Work(rows, conditions, fields.options(), context)
+    return ParsedRequest(model, call.operation, work, count, fields)
+
+
+def _count_rows(fields: CallFields, rows: FloatArray, max_rows: int) -> int:
+    """Count the rows that a request is about: those it brings, or those it asks for."""
+    if not isinstance(fields, SampleFields):
+        return len(rows)
+    if fields.count > max_rows:
+        raise TooManyRows(f"more rows were asked for than the limit of {max_rows}")
+    return fields.count
 
 
 def _rows(
@@ -105,12 +107,18 @@ def _rows(
     return read_image(body, media_type, row_format)
 
 
-@lru_cache(maxsize=1024)
-def _row_format(
-    call: Call[Any], model: LoadedModel, media_type: str, max_rows: int
-) -> RowFormat | None:
+def _row_format(call: Call, model: LoadedModel, media_type: str, max_rows: int) -> RowFormat | None:
     """Say what rows the call takes of this model, if any, or why it takes none like this."""
-    model.autoencoder.require(call.capability)
+    key = (call, media_type)
+    if key not in model.caches:
+        model.caches[key] = _find_row_format(call, model, media_type, max_rows)
+    return model.caches[key]
+
+
+def _find_row_format(
+    call: Call, model: LoadedModel, media_type: str, max_rows: int
+) -> RowFormat | None:
+    require(model.manifest, call.operation)
     is_image = model.manifest.input.kind == "image" and call.rows_field != "codes"
     readable = readable_types(takes_rows=call.rows_field is not None, is_image=is_image)
     if media_type not in readable:
@@ -123,7 +131,7 @@ def _row_format(
     return describe(model.manifest, max_rows)
 
 
-def _query_fields(options: type[CallOptions], query_string: bytes) -> dict[str, Any]:
+def _query_values(fields: type[CallFields], query_string: bytes) -> dict[str, Any]:
     """Read the query's texts as what the fields of the same names are."""
     if not query_string:
         return {}
@@ -135,7 +143,7 @@ def _query_fields(options: type[CallOptions], query_string: bytes) -> dict[str, 
             raise InvalidInput.at(pointer_to(name), "the query gives this parameter twice")
         else:
             texts[name] = value
-    adapters = _text_adapters(options)
+    adapters = _text_adapters(fields)
     return {name: _from_text(name, text, adapters.get(name)) for name, text in texts.items()}
 
 
@@ -154,11 +162,11 @@ def _from_text(name: str, text: Any, adapter: TypeAdapter[Any] | None) -> object
 
 
 @cache
-def _text_adapters(options: type[CallOptions]) -> dict[str, TypeAdapter[Any]]:
+def _text_adapters(fields: type[CallFields]) -> dict[str, TypeAdapter[Any]]:
     config = ConfigDict(strict=True, allow_inf_nan=False)
     return {
         name: TypeAdapter(_with_constraints(info), config=config)
-        for name, info in options.model_fields.items()
+        for name, info in fields.model_fields.items()
     }
 
 
@@ -167,25 +175,25 @@ def _with_constraints(info: FieldInfo) -> Any:
     return Annotated[annotation, info]
 
 
-def _validate(options: type[CallOptions], fields: Mapping[str, Any]) -> CallOptions:
-    if not fields:
-        return _without_fields(options)
-    return _validate_fields(options, fields)
+def _validate(fields: type[CallFields], values: Mapping[str, Any]) -> CallFields:
+    if not values:
+        return _without_values(fields)
+    return _validate_values(fields, values)
 
 
 @cache
-def _without_fields(options: type[CallOptions]) -> CallOptions:
-    return _validate_fields(options, {})
+def _without_values(fields: type[CallFields]) -> CallFields:
+    return _validate_values(fields, {})
 
 
-def _validate_fields(options: type[CallOptions], fields: Mapping[str, Any]) -> CallOptions:
-    if unknown := [name for name in fields if name not in options.model_fields]:
-        detail = f"unknown field; besides rows there are {', '.join(options.model_fields)}"
+def _validate_values(fields: type[CallFields], values: Mapping[str, Any]) -> CallFields:
+    if unknown := [name for name in values if name not in fields.model_fields]:
+        detail = f"unknown field; besides rows there are {', '.join(fields.model_fields)}"
         raise InvalidInput(
             detail, [FieldError(pointer_to(name), detail) for name in unknown[:MAX_ERRORS]]
         )
     try:
-        return options.model_validate(fields)
+        return fields.model_validate(values)
     except ValidationError as error:
         raise _explained(error) from error
 

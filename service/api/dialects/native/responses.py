@@ -1,66 +1,69 @@
-"""From what a call found to the bytes of its answer."""
+"""From the result of an operation to the bytes of its response."""
 
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import Any
 
-from service.api.dialects.native.calls import Answer
+from service.api.dialects.dialect import Body, ParsedRequest
+from service.api.dialects.native.calls import Call
+from service.api.dialects.native.schemas import CallFields, RowFields
 from service.api.media_types import JSON, NPY, RAW
-from service.api.schemas import CallOptions, RowOptions
+from service.api.problems import Headers
 from service.catalog.loading import LoadedModel
 from service.formats.image import write_image
 from service.formats.json import write_json
 from service.formats.npy import write_npy
 from service.formats.raw import raw_shape, write_raw
 from service.formats.rows import rows_to_lists
-
-Body = bytes | memoryview
-Headers = list[tuple[bytes, bytes]]
+from service.operations.operation import Result
 
 
-def write_answer(
-    answer: Answer, model: LoadedModel, options: CallOptions, media_type: str
-) -> tuple[Body, Headers]:
-    """Write an answer.
+def write_response(call: Call, request: ParsedRequest, result: Result) -> tuple[Body, Headers]:
+    """Write a result in the media type that was chosen for it.
 
     Args:
-        answer: What the call found.
-        model: Who answers.
-        options: The request's; JSON answers pass its ids through and round to its decimals.
-        media_type: What to write, one that ``writable_types`` offered.
+        call: The call.
+        request: The request; JSON responses pass its ids through and round to its decimals.
+        result: What the operation found.
 
     Returns:
         The body and the headers that belong to it.
     """
-    headers: Headers = [*_headers_of(model, media_type), *answer.headers]
+    fields = result.fields()
+    media_type = request.response_type
+    headers: Headers = [*_model_headers(request.model, media_type)]
+    for name, field in call.headers:
+        headers.append((name, str(fields[field]).encode()))
     if media_type == JSON:
-        decimals = options.decimals if isinstance(options, RowOptions) else None
-        fields = _json_fields(answer, model, options.ids, decimals)
-        return write_json(fields, decimals), headers
+        return _write_json(call, request.model, request.options, fields), headers
+    main = fields[call.main] if call.record is None else call.record(fields)
     if media_type == NPY:
-        return write_npy(answer.main), headers
+        return write_npy(main), headers
     if media_type == RAW:
-        headers.append((b"x-shape", raw_shape(answer.main)))
-        return write_raw(answer.main), headers
-    return write_image(answer.main, media_type), headers
+        headers.append((b"x-shape", raw_shape(main)))
+        return write_raw(main), headers
+    return write_image(main, media_type), headers
 
 
-@lru_cache(maxsize=1024)
-def _headers_of(model: LoadedModel, media_type: str) -> tuple[tuple[bytes, bytes], ...]:
-    return (
-        (b"content-type", media_type.encode()),
-        (b"x-model", model.name.encode()),
-        (b"x-model-version", str(model.version).encode()),
-    )
+def _model_headers(model: LoadedModel, media_type: str) -> Headers:
+    key = ("headers", media_type)
+    if key not in model.caches:
+        model.caches[key] = [
+            (b"content-type", media_type.encode()),
+            (b"x-model", model.name.encode()),
+            (b"x-model-version", str(model.version).encode()),
+        ]
+    return model.caches[key]
 
 
-def _json_fields(
-    answer: Answer, model: LoadedModel, ids: list[str | int] | None, decimals: int | None
-) -> dict[str, Any]:
-    fields: dict[str, Any] = {"model": model.name, "version": model.version}
-    if ids is not None:
-        fields["ids"] = ids
+def _write_json(
+    call: Call, model: LoadedModel, options: CallFields, fields: Mapping[str, Any]
+) -> Body:
+    document: dict[str, Any] = {"model": model.name, "version": model.version}
+    if options.ids is not None:
+        document["ids"] = options.ids
+    document |= fields
+    decimals = options.decimals if isinstance(options, RowFields) else None
     columns = model.manifest.input.columns
-    if answer.rows_field and columns and any(column.type != "numeric" for column in columns):
-        rows = rows_to_lists(answer.main, columns, decimals)
-        return fields | answer.fields | {answer.rows_field: rows}
-    return fields | answer.fields
+    if call.returns_rows and columns and any(column.type != "numeric" for column in columns):
+        document[call.main] = rows_to_lists(fields[call.main], columns, decimals)
+    return write_json(document, decimals)

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from service.errors import InferenceFailed, QueueFull
-from service.inference.batching import QueuedGraph
-from service.inference.graphs import RequestContext
+from service.inference.gathering import BatchLimits
+from service.inference.queued_graph import QueuedGraph
 from service.inference.session import Session
+from service.request_context import RequestContext
 from tests.graphs import BAD_ROW, LOOKUP, LOOKUP_SIGNATURE, lookup_rows
 
 
@@ -34,9 +35,7 @@ def metered(request: pytest.FixtureRequest) -> tuple[QueuedGraph, Notes]:
     graph = QueuedGraph(
         Session(LOOKUP, LOOKUP_SIGNATURE),
         ThreadPoolExecutor(1),
-        max_batch_rows=8,
-        max_queue_rows=20,
-        max_inline_rows=request.param,
+        BatchLimits(max_batch_rows=8, max_queue_rows=20, max_inline_rows=request.param),
     )
     graph.meter = notes
     return graph, notes

@@ -21,9 +21,10 @@ from service.errors import (
     LatentServeError,
     QueueFull,
 )
-from service.inference.batching import QueuedGraph
-from service.inference.graphs import RequestContext
+from service.inference.gathering import BatchLimits
+from service.inference.queued_graph import QueuedGraph
 from service.inference.session import Session
+from service.request_context import RequestContext
 from tests.bundles import WAVE, tiny_files, tiny_manifest
 from tests.graphs import BAD_ROW, LOOKUP, LOOKUP_SIGNATURE, Array, lookup, lookup_rows
 
@@ -72,13 +73,15 @@ class Bench:
         executor: ThreadPoolExecutor,
         session: WatchedSession,
         *,
-        most_rows: int = 10,
+        max_rows: int = 10,
         queue_rows: int = 1000,
         **limits: int,
     ) -> None:
         self.session = session
         self.graph = QueuedGraph(
-            session, executor, max_batch_rows=most_rows, max_queue_rows=queue_rows, **limits
+            session,
+            executor,
+            BatchLimits(max_batch_rows=max_rows, max_queue_rows=queue_rows, **limits),
         )
 
     def submit(self, rows: Array, **options: Any) -> "asyncio.Future[tuple[FloatArray, ...]]":
@@ -188,7 +191,7 @@ async def test_the_rest_of_a_large_request_shares_its_batch_with_what_fits_whole
 
 
 async def test_a_batch_with_enough_rows_waits_for_no_more_but_parts_no_request() -> None:
-    async with bench(enough_rows=4) as running:
+    async with bench(efficient_rows=4) as running:
         first = await running.occupy()
         tasks = [running.submit(lookup_rows(count)) for count in (3, 3, 3, 9)]
         await turns()
@@ -236,15 +239,13 @@ async def test_a_large_exclusive_request_is_cut_the_same_way_whatever_else_waits
 
 async def test_an_exclusive_request_has_a_limit_of_its_own_that_no_measurement_moves() -> None:
     sizes = []
-    for most_rows in (2, 5, 64):
+    for max_rows in (2, 5, 64):
         session = WatchedSession()
         with ThreadPoolExecutor(1) as executor:
             graph = QueuedGraph(
                 session,
                 executor,
-                max_batch_rows=most_rows,
-                max_queue_rows=100,
-                max_exclusive_rows=8,
+                BatchLimits(max_batch_rows=max_rows, max_queue_rows=100, max_exclusive_rows=8),
             )
             rows = lookup_rows(19)
             (answer,) = await graph.run(rows, context=RequestContext(), exclusive=True)
@@ -474,7 +475,7 @@ async def test_several_inputs_and_outputs_are_cut_and_joined_alike() -> None:
     signature = tiny_manifest(WAVE).graphs["encoder"]
     session = Session(tiny_files(WAVE)["encoder.onnx"], signature)
     with ThreadPoolExecutor(1) as executor:
-        graph = QueuedGraph(session, executor, max_batch_rows=4, max_queue_rows=100)
+        graph = QueuedGraph(session, executor, BatchLimits(max_batch_rows=4, max_queue_rows=100))
         requests = [WAVE.rows(count, seed=count) for count in (3, 9, 1)]
         answers = await asyncio.gather(
             *(graph.run(rows, context=RequestContext()) for rows in requests)
@@ -502,7 +503,7 @@ requests_of_many_kinds = st.lists(
 
 limits_of_many_kinds = st.fixed_dictionaries(
     {
-        "most_rows": st.integers(1, 16),
+        "max_rows": st.integers(1, 16),
         "max_exclusive_rows": st.integers(1, 16),
         "max_inline_rows": st.integers(0, 8),
         "max_running": st.integers(1, 3),
@@ -528,7 +529,7 @@ async def answers_are_those_of_runs_alone(
         await running.graph.close()
 
         assert running.graph.waiting_rows == 0
-        most = max(limits["most_rows"], limits["max_exclusive_rows"])
+        most = max(limits["max_rows"], limits["max_exclusive_rows"])
         assert max(running.session.sizes, default=0) <= most
         for number, (request, outcome) in enumerate(zip(requests, outcomes, strict=True)):
             if isinstance(outcome, asyncio.CancelledError):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from service.api.fast_path.request_timer import Watch
+from service.api.fast_path.idle_connections import IdleConnections
 from tests.api.clients import SHARED_LOOP
 from tests.api.sockets import Client, Server, chunks, open_server, request, until
 from tests.bundles import PLANE
@@ -40,15 +40,15 @@ class Open:
 
 
 class Timers:
-    """What a watch takes for the event loop: counts its timers, and hurries them.
+    """Stands for the event loop's module: counts timers, and hurries them.
 
     Attributes:
         set: Timers that have not gone off yet.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, module: str) -> None:
         self.set = 0
-        monkeypatch.setattr("service.api.fast_path.request_timer.asyncio", self)
+        monkeypatch.setattr(f"service.api.{module}.asyncio", self)
 
     def get_running_loop(self) -> Self:
         return self
@@ -118,16 +118,13 @@ async def test_a_body_is_not_waited_for_forever(hasty_server: Server, cut: bytes
 
 
 @pytest.mark.parametrize("known", [0, 1, len(BODY) - 1])
-async def test_the_body_after_a_known_head_is_not_waited_for_forever(
+async def test_what_is_left_of_a_body_whose_time_passed_is_dropped(
     hasty_server: Server, known: int
 ) -> None:
     async with hasty_server.connect() as client:
-        await answered(client)
-        assert client.connection._memory.knows(GOOD)
         await client.deliver(GOOD[: known - len(BODY)])
         await expect_too_late(client, "the body was on its way")
 
-        # What is left of it still comes, and is dropped.
         await client.deliver(BODY[known:])
         await answered(client)
 
@@ -151,7 +148,7 @@ async def test_a_request_in_time_is_not_interrupted(faulty_server: Server) -> No
         assert (await client.receive()).status == 200
 
 
-@pytest.mark.parametrize("path", ["/encode", "/%65ncode"], ids=["short way", "long way"])
+@pytest.mark.parametrize("path", ["/encode", "/%65ncode"], ids=["fast path", "ASGI"])
 async def test_a_busy_connection_is_not_idle(faulty_server: Server, path: str) -> None:
     slow = SLOW.replace(b"/encode", path.encode())
     async with faulty_server.connect() as client:
@@ -161,7 +158,7 @@ async def test_a_busy_connection_is_not_idle(faulty_server: Server, path: str) -
         assert (await client.receive()).status == 200
 
 
-@pytest.mark.parametrize("path", ["/encode", "/%65ncode"], ids=["short way", "long way"])
+@pytest.mark.parametrize("path", ["/encode", "/%65ncode"], ids=["fast path", "ASGI"])
 @pytest.mark.parametrize("first", [request(b"nonsense"), GOOD], ids=["refused", "answered"])
 async def test_a_connection_is_busy_with_its_second_request_too(
     faulty_server: Server, first: bytes, path: str
@@ -188,11 +185,12 @@ async def test_a_connection_is_busy_while_a_body_comes(faulty_server: Server) ->
 
 IDLE = {
     "an answer": [GOOD],
-    "an answer to a head that is known": [GOOD, GOOD],
+    "two responses": [GOOD, GOOD],
+    "a response of uvicorn": [HEALTHZ],
     "a line end": [GOOD, b"\r\n"],
-    "a invalid_rows_error": [REFUSED_HEAD],
-    "a invalid_rows_error, and then some": [REFUSED_HEAD, BODY[:-1]],
-    "a invalid_rows_error, and the body": [REFUSED_HEAD, BODY],
+    "a rejection": [REFUSED_HEAD],
+    "a rejection, and then some": [REFUSED_HEAD, BODY[:-1]],
+    "a rejection, and the body": [REFUSED_HEAD, BODY],
     "the beginning of a head": [GOOD, b"POST"],
 }
 
@@ -204,6 +202,7 @@ async def test_a_connection_is_idle_after(faulty_server: Server, pieces: list[by
         for piece in pieces:
             await client.deliver(piece)
             await client.settle()
+        client.connection.close_if_idle(before)  # notices that uvicorn has responded
         after = time.monotonic()
 
         assert before <= client.connection.idle_since <= after
@@ -213,11 +212,10 @@ async def test_a_connection_is_idle_after(faulty_server: Server, pieces: list[by
         assert client.transport.is_closing()
 
 
-async def test_a_body_that_is_dropped_after_a_known_head_leaves_the_connection_idle(
+async def test_a_body_that_is_dropped_leaves_the_connection_idle(
     hasty_server: Server,
 ) -> None:
     async with hasty_server.connect() as client:
-        await answered(client)
         await client.deliver(GOOD[: -len(BODY)])
         await expect_too_late(client, "the body was on its way")
         await client.deliver(BODY[:-1])
@@ -261,15 +259,15 @@ async def test_busy_connections_are_kept_however_long_it_takes(tmp_path: Path) -
 
 
 async def test_nothing_is_timed_when_nothing_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    timers = Timers(monkeypatch)
-    watch = Watch(keep_alive_seconds=5)
+    timers = Timers(monkeypatch, "fast_path.idle_connections")
+    watch = IdleConnections(keep_alive_seconds=5)
     assert timers.set == 0
 
     connection = Open()
     before = time.monotonic()
-    watch.add_connection(connection)
+    watch.add(connection)
     assert timers.set == 1
-    watch.add_connection(Open())
+    watch.add(Open())
     assert timers.set == 1
     await until(lambda: connection.asked)
     assert before - 5 <= connection.asked[0] <= time.monotonic() - 5
@@ -277,31 +275,31 @@ async def test_nothing_is_timed_when_nothing_is_open(monkeypatch: pytest.MonkeyP
 
     watch.connections.clear()
     await until(lambda: timers.set == 0)
-    watch.add_connection(connection)
+    watch.add(connection)
     assert timers.set == 1
     watch.connections.clear()
     await until(lambda: timers.set == 0)
 
 
-async def test_one_timer_looks_at_all_requests(
+async def test_one_timer_checks_all_requests(
     faulty_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with faulty_server.connect() as client, faulty_server.connect() as other:
-        watch = client.connection._watch
-        await until(lambda: not watch._looking)
-        timers = Timers(monkeypatch)
+        timer = faulty_server.service.pipeline.timer
+        await until(lambda: not timer._ticking)
+        timers = Timers(monkeypatch, "request_timer")
         await client.deliver(SLOW)
-        await other.deliver(SLOW)
+        await other.deliver(SLOW.replace(b"/encode", b"/%65ncode"))
+        await until(lambda: len(timer.exchanges) == 2)
         assert timers.set == 1
-        assert len(watch.exchanges) == 2
         assert (await client.receive()).status == 200
         assert (await other.receive()).status == 200
-        assert watch.exchanges == set()
-        await until(lambda: not watch._looking)
+        await until(lambda: timer.exchanges == set())
+        await until(lambda: not timer._ticking)
 
 
-async def test_connections_are_watched_while_they_are_open(faulty_server: Server) -> None:
+async def test_connections_are_swept_while_they_are_open(faulty_server: Server) -> None:
     async with faulty_server.connect() as client:
-        watch = client.connection._watch
-        assert client.connection in watch.connections
-    assert client.connection not in watch.connections
+        open_ones = client.connection._idle_connections.connections
+        assert client.connection in open_ones
+    assert client.connection not in open_ones

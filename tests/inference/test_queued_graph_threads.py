@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from service.arrays import FloatArray
-from service.inference.batching import QueuedGraph
-from service.inference.graphs import RequestContext
+from service.inference.gathering import BatchLimits
+from service.inference.queued_graph import QueuedGraph
 from service.inference.session import Session
+from service.request_context import RequestContext
 from tests.graphs import LOOKUP, LOOKUP_SIGNATURE, lookup, lookup_rows
 
 pytestmark = pytest.mark.timeout(20)
@@ -35,7 +36,7 @@ async def test_a_batch_below_the_measured_cost_runs_on_the_event_loop() -> None:
     session = PlacedSession()
     with ThreadPoolExecutor(1) as executor:
         graph = QueuedGraph(
-            session, executor, max_batch_rows=8, max_queue_rows=100, max_inline_rows=4
+            session, executor, BatchLimits(max_batch_rows=8, max_queue_rows=100, max_inline_rows=4)
         )
         rows = lookup_rows(4)
         (answer,) = await graph.run(rows, context=RequestContext())
@@ -48,7 +49,7 @@ async def test_a_larger_batch_runs_on_a_thread() -> None:
     session = PlacedSession()
     with ThreadPoolExecutor(1) as executor:
         graph = QueuedGraph(
-            session, executor, max_batch_rows=8, max_queue_rows=100, max_inline_rows=4
+            session, executor, BatchLimits(max_batch_rows=8, max_queue_rows=100, max_inline_rows=4)
         )
         await graph.run(lookup_rows(5), context=RequestContext())
 
@@ -60,7 +61,7 @@ async def test_requests_of_one_turn_count_together_towards_the_measured_cost() -
     session = PlacedSession()
     with ThreadPoolExecutor(1) as executor:
         graph = QueuedGraph(
-            session, executor, max_batch_rows=8, max_queue_rows=100, max_inline_rows=4
+            session, executor, BatchLimits(max_batch_rows=8, max_queue_rows=100, max_inline_rows=4)
         )
         requests = [
             graph.run(lookup_rows(3, seed=seed), context=RequestContext()) for seed in range(2)
@@ -74,7 +75,9 @@ async def test_requests_of_one_turn_count_together_towards_the_measured_cost() -
 async def test_pieces_of_one_request_run_side_by_side_and_come_back_in_order() -> None:
     session = PlacedSession(parties=2)  # each run waits for another one beside it
     with ThreadPoolExecutor(2) as executor:
-        graph = QueuedGraph(session, executor, max_batch_rows=4, max_queue_rows=100, max_running=2)
+        graph = QueuedGraph(
+            session, executor, BatchLimits(max_batch_rows=4, max_queue_rows=100, max_running=2)
+        )
         rows = lookup_rows(16)
         context = RequestContext()
         (answer,) = await graph.run(rows, context=context)

@@ -1,4 +1,4 @@
-"""What several tests of inference use."""
+"""What several tests of operations use."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from service.inference.autoencoder import Autoencoder
 from tests.bundles import PLANE
-from tests.inference.opened import open_tiny
+from tests.operations.opened import open_tiny
 
 
 @pytest.fixture

@@ -1,0 +1,137 @@
+"""What a dialect is: a protocol of requests and responses for the operations of models.
+
+A dialect says which paths it matches, how it reads a body into work, and how it writes what was
+found. It knows bytes and names; what an operation does with arrays is not its business.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from service.api.problems import Headers, Problem
+from service.catalog.loading import LoadedModel
+from service.errors import FieldError
+from service.operations.operation import Operation, Result, Work
+from service.request_context import RequestContext
+
+Body = bytes | memoryview
+
+
+class Models(Protocol):
+    """Finds the model that a request means."""
+
+    def resolve(self, name: str | None, version: int | None) -> LoadedModel:
+        """Return it, or raise a ``RequestError``."""
+        ...
+
+
+@dataclass(slots=True)
+class Head:
+    """What a request says before its body.
+
+    Attributes:
+        method: As it was sent.
+        query_string: The URL's query, undecoded.
+        headers: Their names in lower case; of repeated ones the last.
+    """
+
+    method: str
+    query_string: bytes
+    headers: dict[bytes, bytes]
+
+
+@dataclass(slots=True)
+class ParsedRequest:
+    """A request whose model is known and whose rows are arrays.
+
+    Attributes:
+        model: The model that it means.
+        operation: What is asked of it.
+        work: What the operation gets.
+        rows: How many rows it brings, or asks for.
+        options: What the dialect keeps for its response.
+        response_type: Media type of the response, once it has been negotiated.
+    """
+
+    model: LoadedModel
+    operation: Operation[Any]
+    work: Work[Any]
+    rows: int
+    options: Any = None
+    response_type: str = ""
+
+
+class Endpoint(Protocol):
+    """What a dialect answers at one path, by POST.
+
+    Attributes:
+        name: What requests are counted as: never what a client wrote.
+        path: What is logged.
+    """
+
+    @property
+    def name(self) -> str:
+        """What requests are counted as: never what a client wrote."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """What is logged."""
+        ...
+
+    def read_head(self, head: Head) -> str:
+        """Decide by its head whether a body is worth reading.
+
+        Returns:
+            Its media type.
+
+        Raises:
+            RequestError: It is of a kind that is not read.
+        """
+        ...
+
+    def parse_request(
+        self, head: Head, media_type: str, body: bytes, models: Models, context: RequestContext
+    ) -> ParsedRequest:
+        """Read a body.
+
+        Raises:
+            RequestError: One of its kinds.
+        """
+        ...
+
+    def negotiate(self, head: Head, request: ParsedRequest) -> str:
+        """Choose the media type of the response.
+
+        Raises:
+            NotAcceptable: The client accepts none that can be written.
+        """
+        ...
+
+    def write_response(self, request: ParsedRequest, result: Result) -> tuple[Body, Headers]:
+        """Write what was found.
+
+        Returns:
+            The body, and every header that belongs to it but its length.
+        """
+        ...
+
+    def write_problem(
+        self, problem: Problem, detail: str, request_id: str, errors: tuple[FieldError, ...]
+    ) -> tuple[Body, bytes]:
+        """Write why there is no result.
+
+        Returns:
+            The body and its media type; the problem's other headers are the pipeline's to write.
+        """
+        ...
+
+
+class Dialect(Protocol):
+    """A protocol that the service speaks."""
+
+    def match(self, path: str) -> Endpoint | None:
+        """Return what the dialect answers at a path, decoded, if anything."""
+        ...
+
+
+Dialects = tuple[Dialect, ...]

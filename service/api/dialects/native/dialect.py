@@ -1,0 +1,77 @@
+"""This service's own dialect: a path a call, fields in JSON or in the query, rows in any format."""
+
+from dataclasses import dataclass
+
+from service.api.dialects.dialect import Body, Head, Models, ParsedRequest
+from service.api.dialects.native.calls import CALLS, Call
+from service.api.dialects.native.requests import parse_request
+from service.api.dialects.native.responses import write_response
+from service.api.media_types import body_type, choose_response_type
+from service.api.problems import PROBLEM_MEDIA_TYPE, Headers, Problem, problem_body
+from service.errors import FieldError, UnsupportedMediaType
+from service.operations.operation import Result
+from service.request_context import RequestContext
+
+
+@dataclass(frozen=True)
+class NativeEndpoint:
+    """One call at its path; an ``Endpoint``."""
+
+    call: Call
+    max_rows: int
+
+    @property
+    def name(self) -> str:
+        """The operation's name."""
+        return self.call.operation.name
+
+    @property
+    def path(self) -> str:
+        """The call's path."""
+        return self.call.path
+
+    def read_head(self, head: Head) -> str:
+        """Return the media type of the body; see ``Endpoint.read_head``."""
+        if head.headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise UnsupportedMediaType("compressed bodies are not read; send it as it is")
+        content_type = head.headers.get(b"content-type")
+        return body_type(None if content_type is None else content_type.decode("latin-1"))
+
+    def parse_request(
+        self, head: Head, media_type: str, body: bytes, models: Models, context: RequestContext
+    ) -> ParsedRequest:
+        """Read a body; see ``Endpoint.parse_request``."""
+        return parse_request(
+            self.call, head, media_type, body, models, context, max_rows=self.max_rows
+        )
+
+    def negotiate(self, head: Head, request: ParsedRequest) -> str:
+        """Choose by ``Accept``; see ``Endpoint.negotiate``."""
+        shows_pictures = self.call.returns_rows and request.model.manifest.input.kind == "image"
+        return choose_response_type(head.headers.get(b"accept"), is_image=shows_pictures)
+
+    def write_response(self, request: ParsedRequest, result: Result) -> tuple[Body, Headers]:
+        """Write what was found; see ``Endpoint.write_response``."""
+        return write_response(self.call, request, result)
+
+    def write_problem(
+        self, problem: Problem, detail: str, request_id: str, errors: tuple[FieldError, ...]
+    ) -> tuple[Body, bytes]:
+        """Write a problem document (RFC 9457)."""
+        return problem_body(problem, detail, request_id, errors), PROBLEM_MEDIA_TYPE.encode()
+
+
+class NativeDialect:
+    """The calls by path; a ``Dialect``."""
+
+    def __init__(self, max_rows: int) -> None:
+        """Take the limit that is this dialect's to check.
+
+        Args:
+            max_rows: Rows of one request at most.
+        """
+        self._endpoints = {path: NativeEndpoint(call, max_rows) for path, call in CALLS.items()}
+
+    def match(self, path: str) -> NativeEndpoint | None:
+        """Return the call at a path, if there is one."""
+        return self._endpoints.get(path)

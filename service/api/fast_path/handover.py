@@ -1,0 +1,110 @@
+"""Unusual requests on a connection of the fast path, answered by uvicorn's own protocol object.
+
+uvicorn knows chunked bodies, ``Expect``, malformed requests and every path of the application. It
+is handed the bytes as they came, and nothing else: no part of it is called but what asyncio calls
+of a protocol, and what a server calls at its end.
+"""
+
+import asyncio
+import re
+from typing import Any
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+_UPGRADE_LINE = re.compile(rb"\r\nupgrade:[^\r]*", re.IGNORECASE)
+
+
+class Handover:
+    """uvicorn's protocol object on the transport of a connection.
+
+    Attributes:
+        is_active: Whether what comes is for uvicorn.
+    """
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+    ) -> None:
+        """Make the protocol object; it gets nothing before ``receive``.
+
+        Args:
+            transport: Of the connection.
+            config: uvicorn's.
+            server_state: uvicorn's.
+            app_state: The application's, from its start.
+        """
+        self.is_active = False
+        self._protocol = HttpToolsProtocol(config, server_state, app_state)
+        self._connections = server_state.connections
+        self._messages = _Messages()
+        self._protocol.connection_made(transport)
+        self._connections.discard(self._protocol)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everything that uvicorn was handed has come whole and been answered."""
+        cycle: Any = self._protocol.cycle
+        answered = cycle is not None and cycle.response_complete and not self._protocol.pipeline
+        return self._messages.are_whole and answered
+
+    def begin(self, data: bytes) -> None:
+        """Hand over a connection, beginning with the head of a request."""
+        head, end, rest = data.partition(b"\r\n\r\n")
+        # uvicorn's parser would take what follows an offer of another protocol for that protocol.
+        self.is_active = True
+        self.receive(_UPGRADE_LINE.sub(b"", head) + end + rest)
+
+    def receive(self, data: bytes) -> None:
+        """Hand over what has come."""
+        self._messages.read(data)
+        self._protocol.data_received(data)
+
+    def end(self) -> None:
+        """Take the connection back."""
+        self.is_active = False
+
+    def pause_writing(self) -> None:
+        """Tell uvicorn that its responses are not read."""
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Tell uvicorn that its responses are read again."""
+        self._protocol.resume_writing()
+
+    def shut_down(self) -> None:
+        """Close the connection after the open response."""
+        self._protocol.shutdown()
+
+    def connection_lost(self) -> None:
+        """Tell uvicorn that the connection has gone."""
+        self._protocol.connection_lost(None)
+
+
+class _Messages:
+    """Counts requests, to know whether the last one has come whole."""
+
+    def __init__(self) -> None:
+        self.are_whole = False
+        self._failed = False
+        self._open = 0
+        self._parser = HttpRequestParser(self)
+
+    def read(self, data: bytes) -> None:
+        if not self._failed:
+            try:
+                self._parser.feed_data(data)
+            except (HttpParserError, HttpParserUpgrade):
+                self._failed = True  # uvicorn keeps the connection until its end
+        self.are_whole = not (self._open or self._failed)
+
+    def on_message_begin(self) -> None:
+        self._open += 1
+
+    def on_message_complete(self) -> None:
+        self._open -= 1

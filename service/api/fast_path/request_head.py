@@ -1,0 +1,86 @@
+"""The head of a request as it came from a socket."""
+
+import contextlib
+from dataclasses import dataclass
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from service.api.dialects.dialect import Head
+
+
+@dataclass(slots=True)
+class RequestHead(Head):
+    """The request line and the headers of one request.
+
+    Attributes:
+        path: Path of the URL as it was written, undecoded.
+        keep_alive: Whether the connection is kept after the response.
+    """
+
+    path: str
+    keep_alive: bool
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether its length frames the body, and its client waits for nothing but a response."""
+        return b"transfer-encoding" not in self.headers and b"expect" not in self.headers
+
+    @property
+    def body_bytes(self) -> int:
+        """Length of the body that follows, where the head is usual."""
+        return int(self.headers.get(b"content-length", b"0"))
+
+
+def read_head(data: bytes) -> RequestHead | None:
+    """Read a head.
+
+    A parser of its own reads nothing but these bytes: what follows them can only be a body, whose
+    length the head says, or the next request. That a client offers another protocol is ignored,
+    as RFC 9110, section 7.8, allows.
+
+    Args:
+        data: The head, with its empty line and nothing behind it.
+
+    Returns:
+        None for what is not the head of a request.
+    """
+    reader = _Reader()
+    parser = HttpRequestParser(reader)
+    try:
+        with contextlib.suppress(HttpParserUpgrade):
+            parser.feed_data(data)
+    except HttpParserError:
+        return None
+    if not reader.is_complete:
+        return None
+    path, _, query_string = reader.url.partition(b"?")
+    return RequestHead(
+        parser.get_method().decode("ascii"),
+        query_string,
+        reader.headers,
+        path.decode("latin-1"),
+        parser.should_keep_alive() and parser.get_http_version() != "1.0",
+    )
+
+
+class _Reader:
+    """Takes what a parser finds in a head."""
+
+    __slots__ = ("headers", "is_complete", "url")
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: dict[bytes, bytes] = {}
+        self.is_complete = False
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        self.is_complete = True
+
+    def on_body(self, _: bytes) -> None:
+        self.is_complete = False  # the parser saw an end of the head before the last bytes

@@ -1,0 +1,131 @@
+"""What waits in front of a graph, and what of it runs together."""
+
+import time
+from asyncio import Future
+
+import numpy as np
+
+from service.arrays import FloatArray
+from service.errors import LatentServeError
+from service.request_context import RequestContext
+
+Arrays = tuple[FloatArray, ...]
+
+
+class Job:
+    """Rows of one request: those before ``taken`` have been put in batches."""
+
+    __slots__ = (
+        "context",
+        "exclusive",
+        "finished_rows",
+        "inputs",
+        "piece_outputs",
+        "result",
+        "rows",
+        "taken",
+        "waiting_since",
+    )
+
+    def __init__(
+        self, inputs: Arrays, context: RequestContext, exclusive: bool, result: "Future[Arrays]"
+    ) -> None:
+        """Begin to wait.
+
+        Args:
+            inputs: Arrays in the signature's order, each (rows, *row shape).
+            context: Of the request.
+            exclusive: Whether it never shares a batch.
+            result: What its sender awaits.
+        """
+        self.inputs = inputs
+        self.rows = len(inputs[0])
+        self.context = context
+        self.exclusive = exclusive
+        self.result = result
+        self.waiting_since = time.perf_counter()
+        self.taken = 0
+        self.finished_rows = 0
+        self.piece_outputs: dict[int, Arrays] | None = None
+
+    def take(self, max_rows: int, now: float) -> "Piece":
+        """Cut off the next rows, up to ``max_rows`` of them.
+
+        Args:
+            max_rows: How many fit.
+            now: ``time.perf_counter()``.
+        """
+        if self.taken == 0:
+            self.context.queue_seconds += now - self.waiting_since
+        piece = Piece(self, self.taken, min(self.rows, self.taken + max_rows))
+        self.taken = piece.last
+        return piece
+
+    def finish(self, piece: "Piece", outputs: Arrays) -> None:
+        """Keep the outputs of a piece; with those of the last piece, set the result."""
+        if piece.is_whole:
+            complete = outputs
+        else:
+            self.piece_outputs = self.piece_outputs or {}
+            self.piece_outputs[piece.first] = outputs
+            self.finished_rows += piece.rows
+            if self.finished_rows < self.rows:
+                return
+            ordered = [self.piece_outputs[first] for first in sorted(self.piece_outputs)]
+            complete = tuple([np.concatenate(column) for column in zip(*ordered, strict=True)])
+        if not self.result.done():
+            self.result.set_result(complete)
+
+    def fail(self, error: LatentServeError) -> None:
+        """Set an error as the result, unless there is a result or its sender has cancelled."""
+        if not self.result.done():
+            self.result.set_exception(error)
+
+
+class Piece:
+    """The rows of a job that go into one batch."""
+
+    __slots__ = ("first", "job", "last", "rows")
+
+    def __init__(self, job: Job, first: int, last: int) -> None:
+        """Cut rows ``first`` to ``last``, the latter excluded, out of a job."""
+        self.job = job
+        self.first = first
+        self.last = last
+        self.rows = last - first
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of its job."""
+        return self.rows == self.job.rows
+
+    @property
+    def inputs(self) -> Arrays:
+        """Its rows of the job's inputs."""
+        if self.is_whole:
+            return self.job.inputs
+        return tuple([array[self.first : self.last] for array in self.job.inputs])
+
+
+class Batch:
+    """Pieces that run together.
+
+    Attributes:
+        pieces: In the order of their rows.
+        rows: Of all pieces.
+    """
+
+    __slots__ = ("pieces", "rows")
+
+    def __init__(self, pieces: list[Piece], rows: int) -> None:
+        """Put pieces of so many rows together."""
+        self.pieces = pieces
+        self.rows = rows
+
+    @property
+    def inputs(self) -> Arrays:
+        """The rows of all pieces, in one array for each input."""
+        if len(self.pieces) == 1:
+            return self.pieces[0].inputs
+        columns = zip(*[piece.inputs for piece in self.pieces], strict=True)
+        return tuple([np.concatenate(column) for column in columns])

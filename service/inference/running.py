@@ -1,0 +1,59 @@
+"""A batch run through a graph, and its outputs given to the requests they belong to."""
+
+import time
+from dataclasses import dataclass
+
+from service.errors import InferenceFailed, LatentServeError
+from service.inference.graphs import all_finite
+from service.inference.jobs import Arrays, Batch, Piece
+from service.inference.session import Runnable
+
+
+@dataclass(slots=True)
+class Run:
+    """The outcome of a batch.
+
+    Attributes:
+        outputs: In the signature's order, each (rows, *row shape); or why there are none.
+        seconds: How long the graph ran.
+        finite: Whether all outputs are finite.
+    """
+
+    outputs: Arrays | LatentServeError
+    seconds: float = 0.0
+    finite: bool = True
+
+
+def run_batch(runnable: Runnable, batch: Batch) -> Run:
+    """Run a batch on the calling thread; errors come back as values."""
+    started = time.perf_counter()
+    try:
+        outputs = runnable.run(*batch.inputs)
+        return Run(outputs, time.perf_counter() - started, all_finite(outputs))
+    except LatentServeError as error:
+        return Run(error)
+    except Exception as error:  # noqa: BLE001  # an error of ours fails requests, it hangs none
+        return Run(InferenceFailed(f"{type(error).__name__} while running a batch"))
+
+
+def distribute_outputs(batch: Batch, outputs: Arrays, run: Run) -> None:
+    """Give every piece of a batch its own rows of the outputs, and its job the time of the run."""
+    pieces = batch.pieces
+    last = 0
+    for piece in pieces:
+        first, last = last, last + piece.rows
+        piece.job.context.inference_seconds += run.seconds
+        try:
+            _finish(piece, outputs if len(pieces) == 1 else _rows(outputs, first, last), run)
+        except Exception as error:  # noqa: BLE001  # no memory to join pieces, say
+            piece.job.fail(InferenceFailed(f"{type(error).__name__} after a batch had run"))
+
+
+def _rows(outputs: Arrays, first: int, last: int) -> Arrays:
+    return tuple([array[first:last] for array in outputs])
+
+
+def _finish(piece: Piece, own: Arrays, run: Run) -> None:
+    if not run.finite and not all_finite(own):
+        piece.job.context.finite = False
+    piece.job.finish(piece, own)
