@@ -255,7 +255,7 @@ def test_each_operation_runs_only_the_graph_it_needs_and_only_samples_run_alone(
         assert {name: graph.runs for name, graph in graphs.items() if graph.runs} == runs
 
 
-@pytest.mark.parametrize("name", NEEDED.keys() - {"denoise"})
+@pytest.mark.parametrize("name", sorted(NEEDED.keys() - {"denoise"}))
 def test_a_conditional_model_needs_conditions(tiny_models_dir: Path, name: Capability) -> None:
     autoencoder = open_tiny(tiny_models_dir, LABELLED)
 
