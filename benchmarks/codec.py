@@ -27,7 +27,7 @@ from service.formats.image import read_image, write_image
 from service.formats.json import JsonBody, write_json
 from service.formats.npy import read_npy, write_npy
 from service.formats.raw import read_raw, write_raw
-from service.formats.rows import RowFormat
+from service.formats.row_format import RowFormat
 from service.inference.autoencoder import Autoencoder
 from service.inference.graphs import DirectGraph, RequestContext, run_to_completion
 from service.inference.session import SessionOptions

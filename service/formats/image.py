@@ -9,7 +9,7 @@ from PIL import Image
 
 from service.arrays import FloatArray
 from service.errors import InvalidInput, MalformedBody
-from service.formats.rows import RowFormat
+from service.formats.row_format import RowFormat
 
 FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG"}
 _SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L")

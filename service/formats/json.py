@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from service.arrays import FloatArray
 from service.errors import InvalidInput, MalformedBody
 from service.formats.decimals import write_decimals
+from service.formats.json_terms import json_type
 from service.formats.lists_of_one import unwrap
 from service.formats.nesting import depth, exceeds, have_lengths, is_array, lists_in, shape_of
-from service.formats.rows import RowFormat, json_type, rows_from_lists
+from service.formats.row_format import RowFormat
+from service.formats.row_lists import rows_from_lists
 from service.formats.scientific import write_scientific
 
 _NON_FINITE_LITERAL = re.compile(rb"[\s:,\[]-?(?:NaN|Infinity)\b")

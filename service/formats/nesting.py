@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 import simdjson
 
-from service.formats.rows import Shape
+from service.formats.row_format import Shape
 
 _STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NOT_SKELETON = bytes(set(range(256)) - set(b"[]{},:"))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.arrays import FloatArray
 from service.errors import InvalidInput, MalformedBody
-from service.formats.rows import RowFormat, Shape
+from service.formats.row_format import RowFormat, Shape
 
 _HEADERS = {
     (1, 0): npy_format.read_array_header_1_0,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from service.arrays import FloatArray
 from service.errors import InvalidInput, MalformedBody
-from service.formats.rows import RowFormat
+from service.formats.row_format import RowFormat
 
 _NUMBER = np.dtype("<f4")
 # A smaller answer is copied: that costs less than to keep the whole batch that it was cut from

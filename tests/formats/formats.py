@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from service.bundle.manifest import ColumnSpec
-from service.formats.rows import RowFormat
+from service.formats.row_format import RowFormat
 
 MAX_ROWS = 12
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from service.errors import InvalidInput, MalformedBody, RequestError
 from service.formats.image import read_image, write_image
-from service.formats.rows import RowFormat
+from service.formats.row_format import RowFormat
 from tests.api.clients import JPEG, PNG
 from tests.formats.formats import COLOUR, GREY, MAX_ROWS
 

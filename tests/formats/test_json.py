@@ -16,7 +16,7 @@ from service.errors import InvalidInput, MalformedBody, RequestError, TooManyRow
 from service.formats import json as json_payload
 from service.formats import lists_of_one, nesting
 from service.formats.json import JsonBody, write_json
-from service.formats.rows import RowFormat
+from service.formats.row_format import RowFormat
 from tests.formats.formats import (
     COLOUR,
     GREY,

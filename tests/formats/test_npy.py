@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from service.errors import InvalidInput, MalformedBody, RequestError, TooManyRows
 from service.formats.npy import read_npy, write_npy
-from service.formats.rows import RowFormat
+from service.formats.row_format import RowFormat
 from tests.api.clients import npy_bytes
 from tests.formats.formats import CODES, COLOUR, GREY, MAX_ROWS, TABLE, formats, rows_of
 

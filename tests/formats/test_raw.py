@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.errors import InvalidInput, MalformedBody, RequestError, TooManyRows
 from service.formats.raw import raw_shape, read_raw, write_raw
-from service.formats.rows import RowFormat
+from service.formats.row_format import RowFormat
 from tests.formats.formats import CODES, GREY, MAX_ROWS, PEOPLE, TABLE, formats, rows_of
 
 SCORES = np.array([(0.5, 0.25, True), (1.5, 1.0, False)], "<f4,<f8,?")

@@ -18,17 +18,13 @@ from service.arrays import FloatArray
 from service.catalog.loading import LoadedModel
 from service.catalog.registry import Registry
 from service.errors import FieldError, InvalidInput, UnsupportedMediaType
+from service.formats.conditions import conditions_array
 from service.formats.image import read_image
 from service.formats.json import JsonBody
+from service.formats.json_terms import json_type, pointer_to
 from service.formats.npy import read_npy
 from service.formats.raw import read_raw
-from service.formats.rows import (
-    MAX_ERRORS,
-    RowFormat,
-    conditions_array,
-    json_type,
-    pointer_to,
-)
+from service.formats.row_format import MAX_ERRORS, RowFormat
 from service.inference.graphs import RequestContext
 
 _NO_ROWS: FloatArray = np.empty(0, np.float32)

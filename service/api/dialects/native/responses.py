@@ -11,7 +11,7 @@ from service.formats.image import write_image
 from service.formats.json import write_json
 from service.formats.npy import write_npy
 from service.formats.raw import raw_shape, write_raw
-from service.formats.rows import rows_to_lists
+from service.formats.row_lists import rows_to_lists
 
 Body = bytes | memoryview
 Headers = list[tuple[bytes, bytes]]
