@@ -24,7 +24,8 @@ from service.arrays import FloatArray
 from service.bundle.storage import find_bundles, read_bundle
 from service.catalog.verification import open_verified_sessions
 from service.formats.image import read_image, write_image
-from service.formats.json import JsonBody, write_json
+from service.formats.json.body import JsonBody
+from service.formats.json.writing import write_json
 from service.formats.npy import read_npy, write_npy
 from service.formats.raw import read_raw, write_raw
 from service.formats.row_format import RowFormat

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.bundle.manifest import ColumnSpec
 from service.errors import InvalidInput, TooManyRows
-from service.formats.json import JsonBody
+from service.formats.json.body import JsonBody
 from service.formats.row_format import RowFormat
 from service.formats.row_lists import rows_from_lists, rows_to_lists
 from service.formats.typed_columns import TypedColumns

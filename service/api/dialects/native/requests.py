@@ -20,7 +20,7 @@ from service.catalog.registry import Registry
 from service.errors import FieldError, InvalidInput, UnsupportedMediaType
 from service.formats.conditions import conditions_array
 from service.formats.image import read_image
-from service.formats.json import JsonBody
+from service.formats.json.body import JsonBody
 from service.formats.json_terms import json_type, pointer_to
 from service.formats.npy import read_npy
 from service.formats.raw import read_raw

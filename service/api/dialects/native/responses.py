@@ -8,7 +8,7 @@ from service.api.media_types import JSON, NPY, RAW
 from service.api.schemas import CallOptions, RowOptions
 from service.catalog.loading import LoadedModel
 from service.formats.image import write_image
-from service.formats.json import write_json
+from service.formats.json.writing import write_json
 from service.formats.npy import write_npy
 from service.formats.raw import raw_shape, write_raw
 from service.formats.row_lists import rows_to_lists

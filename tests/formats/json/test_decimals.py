@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from service.api.schemas import MAX_DECIMALS
-from service.formats.decimals import write_decimals
-from service.formats.json import write_json
+from service.formats.json.decimals import write_decimals
+from service.formats.json.writing import write_json
 
 decimal_counts = st.integers(0, MAX_DECIMALS)
 shapes = hnp.array_shapes(min_dims=1, max_dims=4, max_side=5)

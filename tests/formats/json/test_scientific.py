@@ -10,10 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from service.formats import json as json_payload
-from service.formats import scientific
-from service.formats.json import write_json
-from service.formats.scientific import write_scientific
+from service.formats.json import scientific
+from service.formats.json import writing as json_writing
+from service.formats.json.scientific import write_scientific
+from service.formats.json.writing import write_json
 
 NORMAL = np.finfo(np.float32).smallest_normal
 GREATEST = np.finfo(np.float32).max
@@ -126,6 +126,6 @@ def test_an_answer_means_the_same_numbers_either_way() -> None:
         values[3, 4] = odd
         large = write_json({"rows": values})
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(json_payload, "_MIN_VALUES_FOR_TABLE", values.size + 1)
+            patch.setattr(json_writing, "_MIN_VALUES_FOR_TABLE", values.size + 1)
             small = write_json({"rows": values})
         assert bits(orjson.loads(large)["rows"]) == bits(orjson.loads(small)["rows"])

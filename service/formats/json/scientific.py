@@ -13,7 +13,7 @@ import orjson
 from numpy.typing import NDArray
 
 from service.arrays import FloatArray
-from service.formats.fixed_width import FixedWidthText, digit_texts
+from service.formats.json.fixed_width import FixedWidthText, digit_texts
 
 _DECIMALS = 8
 _SIGNIFICAND_BITS = 23

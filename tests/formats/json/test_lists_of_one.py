@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from service.formats import lists_of_one
-from service.formats.lists_of_one import unwrap
-from service.formats.nesting import lists_in
+from service.formats.json import lists_of_one
+from service.formats.json.lists_of_one import unwrap
+from service.formats.json.nesting import lists_in
 
 floats = st.floats(allow_nan=False, allow_infinity=False)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.arrays import FloatArray
-from service.formats.fixed_width import FixedWidthText, digit_characters, digit_texts
+from service.formats.json.fixed_width import FixedWidthText, digit_characters, digit_texts
 
 _WIDTHS = (1, 2, 4)  # of a sign and the digits before the point: widths of NumPy's integers
 _GROUPS = ((), (1,), (2,), (2, 1), (4,), (4, 1), (4, 2), (4, 2, 1), (4, 4))

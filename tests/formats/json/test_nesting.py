@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from service.formats import nesting
-from service.formats.nesting import depth, exceeds, have_lengths, is_array, lists_in, shape_of
+from service.formats.json import nesting
+from service.formats.json.nesting import depth, exceeds, have_lengths, is_array, lists_in, shape_of
 
 shapes = hnp.array_shapes(max_dims=4, max_side=4)
 
