@@ -61,6 +61,7 @@ class TypedColumns:
             return None
         return numbers
 
+    @np.errstate(invalid="ignore")  # bytes of a client may be signaling NaNs
     def wrong(self, rows: FloatArray) -> NDArray[np.bool_]:
         """Find what is neither finite, nor the code of a category or boolean, nor may be missing.
 
