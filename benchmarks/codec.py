@@ -23,7 +23,7 @@ from pydantic import TypeAdapter
 from service.arrays import FloatArray
 from service.bundle.storage import find_bundles, read_bundle
 from service.catalog.verification import open_verified_sessions
-from service.formats.image import read_image, write_image
+from service.formats.image import read_png, write_png
 from service.formats.json.body import JsonBody
 from service.formats.json.writing import write_json
 from service.formats.npy import read_npy, write_npy
@@ -38,7 +38,6 @@ from training.datasets import load_dataset
 ROW_COUNTS = (1, 64)
 VALUES = 784
 SHAPE = (28, 28, 1)
-PNG = "image/png"
 ROUND_SECONDS = 0.03
 _LISTS = TypeAdapter(list[list[float]])
 
@@ -82,10 +81,7 @@ def reading(rows: int, pixels: FloatArray) -> Iterator[Contest]:
         "npy of bytes": (write_npy(np.rint(pixels * 255).astype(np.uint8)), read_npy),
     }
     if rows == 1:
-        binary["PNG"] = (
-            write_image(pixels.reshape(-1, *SHAPE), PNG),
-            lambda body, row_format: read_image(body, PNG, row_format),
-        )
+        binary["PNG"] = (write_png(pixels.reshape(-1, *SHAPE)), read_png)
     ways = {name: _bound(read, body, image) for name, (body, read) in binary.items()}
     sizes = {name: len(body) for name, (body, _) in binary.items()}
     yield Contest(f"MNIST, {rows} rows, binary", ways, sizes)

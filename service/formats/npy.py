@@ -58,12 +58,7 @@ def read_npy(body: bytes, row_format: RowFormat) -> FloatArray:
             f"/{row_format.field}",
             f"the array's type is {dtype.name}; floats or integers are expected",
         )
-    if shape[1:] not in row_format.forms:
-        forms = " or ".join(str(("rows", *form)).replace("'", "") for form in row_format.forms)
-        raise InvalidInput.at(
-            f"/{row_format.field}", f"the array has shape {shape}, the model takes {forms}"
-        )
-    row_format.check_row_count(shape[0])
+    row_format.check_shape(shape)
     values = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order else "C")
     if row_format.is_image and dtype == np.uint8:
         values = values.astype(np.float32) / np.float32(255)

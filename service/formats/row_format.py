@@ -89,6 +89,20 @@ class RowFormat:
             return str(self.size)
         return f"{self.size}, as {' or '.join(str(form) for form in self.forms)}"
 
+    def check_shape(self, shape: Shape) -> None:
+        """Check the shape of an array of rows.
+
+        Raises:
+            InvalidInput: The rows do not have one of ``forms``, or there are none.
+            TooManyRows: There are more than ``max_rows``.
+        """
+        if shape[1:] not in self.forms:
+            forms = " or ".join(str(("rows", *form)).replace("'", "") for form in self.forms)
+            raise InvalidInput.at(
+                f"/{self.field}", f"the array has shape {shape}, the model takes {forms}"
+            )
+        self.check_row_count(shape[0])
+
     def check_row_count(self, rows: int) -> None:
         """Refuse no rows at all, and too many.
 

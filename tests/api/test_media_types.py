@@ -6,18 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.media_types import (
-    JPEG,
-    JSON,
-    NPY,
-    PNG,
-    RAW,
-    body_type,
-    choose_type,
-    readable_types,
-    writable_types,
-)
+from service.api.media_types import body_type, choose_type, readable_types, writable_types
 from service.errors import NotAcceptable, UnsupportedMediaType
+from tests.api.clients import JPEG, JSON, NPY, PNG, RAW
 
 DENSE = (JSON, NPY, RAW)
 ALL = (JSON, NPY, RAW, PNG, JPEG)

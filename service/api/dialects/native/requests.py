@@ -12,18 +12,16 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from service.api.dialects.native.calls import Call, Work, row_count
-from service.api.media_types import JSON, NPY, RAW, readable_types
+from service.api.media_types import JSON, readable_types
 from service.api.schemas import CallOptions
 from service.arrays import FloatArray
 from service.catalog.loading import LoadedModel
 from service.catalog.registry import Registry
 from service.errors import FieldError, InvalidInput, UnsupportedMediaType
+from service.formats.array_formats import ARRAY_FORMATS
 from service.formats.conditions import conditions_array
-from service.formats.image import read_image
 from service.formats.json.body import JsonBody
 from service.formats.json_terms import json_type, pointer_to
-from service.formats.npy import read_npy
-from service.formats.raw import read_raw
 from service.formats.row_format import MAX_ERRORS, RowFormat
 from service.inference.graphs import RequestContext
 
@@ -94,11 +92,7 @@ def _rows(
         return _NO_ROWS
     if json_body is not None:
         return json_body.rows(row_format)
-    if media_type == NPY:
-        return read_npy(body, row_format)
-    if media_type == RAW:
-        return read_raw(body, row_format)
-    return read_image(body, media_type, row_format)
+    return ARRAY_FORMATS[media_type].read(body, row_format)
 
 
 @lru_cache(maxsize=1024)

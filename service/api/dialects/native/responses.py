@@ -4,13 +4,11 @@ from functools import lru_cache
 from typing import Any
 
 from service.api.dialects.native.calls import Answer
-from service.api.media_types import JSON, NPY, RAW
+from service.api.media_types import JSON
 from service.api.schemas import CallOptions, RowOptions
 from service.catalog.loading import LoadedModel
-from service.formats.image import write_image
+from service.formats.array_formats import ARRAY_FORMATS
 from service.formats.json.writing import write_json
-from service.formats.npy import write_npy
-from service.formats.raw import raw_shape, write_raw
 from service.formats.row_lists import rows_to_lists
 
 Body = bytes | memoryview
@@ -36,12 +34,9 @@ def write_answer(
         decimals = options.decimals if isinstance(options, RowOptions) else None
         fields = _json_fields(answer, model, options.ids, decimals)
         return write_json(fields, decimals), headers
-    if media_type == NPY:
-        return write_npy(answer.main), headers
-    if media_type == RAW:
-        headers.append((b"x-shape", raw_shape(answer.main)))
-        return write_raw(answer.main), headers
-    return write_image(answer.main, media_type), headers
+    array_format = ARRAY_FORMATS[media_type]
+    headers += array_format.headers_of(answer.main)
+    return array_format.write(answer.main), headers
 
 
 @lru_cache(maxsize=1024)
