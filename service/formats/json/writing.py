@@ -12,6 +12,9 @@ from service.formats.json.scientific import write_scientific
 
 # Values of an array. For fewer, the NumPy calls of a table take longer than orjson.
 _MIN_VALUES_FOR_TABLE = 4096
+# Values of an array whose lists hold one number each. To write the numbers first and their brackets
+# later takes 1.5 times as long for 36 values, as long for 100, and 0.7 times as long from 256 on.
+_MIN_VALUES_FOR_LATER_BRACKETS = 128
 
 
 def write_json(fields: Mapping[str, Any], decimals: int | None = None) -> bytes:
@@ -50,7 +53,8 @@ def _is_large(array: NDArray[Any]) -> bool:
 
 
 def _holds_lists_of_one(array: NDArray[Any]) -> bool:
-    return array.ndim > 1 and array.shape[-1] == 1
+    is_large_enough = array.size >= _MIN_VALUES_FOR_LATER_BRACKETS
+    return is_large_enough and array.ndim > 1 and array.shape[-1] == 1
 
 
 def _array_text(array: NDArray[Any], decimals: int | None) -> bytes | memoryview:

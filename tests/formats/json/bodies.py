@@ -1,7 +1,7 @@
 """Read JSON bodies as the service does, and choose how their lists are checked."""
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -24,9 +24,30 @@ def in_form(row: np.ndarray, form: tuple[int, ...]) -> list[Any]:
     return row.reshape(form).tolist()
 
 
-def set_list_sizes(patch: pytest.MonkeyPatch, sizes: tuple[int, int]) -> None:
-    patch.setattr(nesting, "_VISITED_LIST_BYTES", sizes[0])
-    patch.setattr(nesting, "_SEARCHED_LIST_BYTES", sizes[1])
+class Sizes(NamedTuple):
+    """Sizes from which a body is read in another way: 0 for always, a billion for never.
+
+    Attributes:
+        visited: Bytes of a list, from which lists are visited instead of their text looked at.
+        searched: Bytes of a list, from which its end is searched for.
+        unwrapped: Bytes of a body, from which it is read without its lists of one number.
+    """
+
+    visited: int
+    searched: int
+    unwrapped: int
+
+    def apply(self, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(nesting, "_VISITED_LIST_BYTES", self.visited)
+        patch.setattr(nesting, "_SEARCHED_LIST_BYTES", self.searched)
+        patch.setattr(json_body, "_MIN_UNWRAPPED_BYTES", self.unwrapped)
+
+
+EVERY_PATH = [
+    Sizes(visited, searched, unwrapped)
+    for visited, searched in ((0, 0), (0, 10**9), (10**9, 0))
+    for unwrapped in (0, 10**9)
+]
 
 
 def forbid_slow_path(patch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """However the lists of a body are checked, right rows are read and wrong ones are found."""
 
-import itertools
 import json
 
 import numpy as np
@@ -14,12 +13,12 @@ from service.formats.json import lists_of_one
 from service.formats.json.body import JsonBody
 from service.formats.row_format import RowFormat
 from tests.formats.formats import GREY, MAX_ROWS, SERIES, TABLE, formats, rows_of
-from tests.formats.json.bodies import OPTIONS, forbid_slow_path, in_form, read, set_list_sizes
+from tests.formats.json.bodies import EVERY_PATH, OPTIONS, Sizes, forbid_slow_path, in_form, read
 
 COLUMN = RowFormat("codes", (1,), False, False, None, MAX_ROWS)
 
-# Sizes from which lists are visited, and searched for: always or never.
-list_sizes = st.tuples(st.sampled_from([0, 10**9]), st.sampled_from([0, 10**9]))
+paths = st.sampled_from(EVERY_PATH)
+on_every_path = pytest.mark.parametrize("sizes", EVERY_PATH, ids=lambda sizes: f"{tuple(sizes)}")
 whitespace = st.text(" \t\r\n", max_size=3)
 # Everything that means something outside of a string and nothing inside.
 tricky_texts = st.text(st.sampled_from('[]{},:"\\/ \n\t1e.-é€😀'), max_size=12)
@@ -52,7 +51,7 @@ def test_whitespace_and_other_fields_do_not_prevent_the_fast_path(
     )
     with pytest.MonkeyPatch.context() as patch:
         forbid_slow_path(patch)
-        set_list_sizes(patch, data.draw(list_sizes))
+        data.draw(paths).apply(patch)
         np.testing.assert_array_equal(read(text, row_format), rows)
 
 
@@ -77,14 +76,14 @@ def test_a_ragged_row_is_found_by_its_pointer(data: st.DataObject) -> None:
         damaged[place] = "a text"
 
     with pytest.MonkeyPatch.context() as patch:
-        set_list_sizes(patch, data.draw(list_sizes))
+        data.draw(paths).apply(patch)
         with pytest.raises(InvalidInput) as caught:
             read({row_format.field: values}, row_format)
 
     assert caught.value.field_errors[0].pointer == f"/{row_format.field}/{number}"
 
 
-@pytest.mark.parametrize("sizes", [(0, 0), (0, 10**9), (10**9, 0)])
+@on_every_path
 @pytest.mark.parametrize(
     "others",
     [
@@ -98,9 +97,9 @@ def test_a_ragged_row_is_found_by_its_pointer(data: st.DataObject) -> None:
 )
 @pytest.mark.parametrize("position", ["before", "after"])
 def test_brackets_in_other_fields_neither_hide_nor_make_a_ragged_row(
-    others: str, position: str, sizes: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    others: str, position: str, sizes: Sizes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_list_sizes(monkeypatch, sizes)
+    sizes.apply(monkeypatch)
 
     def body(rows: str) -> str:
         fields = f'{others}"inputs": {rows}'
@@ -144,18 +143,16 @@ def test_a_damaged_body_has_the_same_outcome_on_every_path(data: st.DataObject) 
         text = text[:place] + data.draw(damages) + text[end:]
 
     found: list[object] = []
-    for unwrap, sizes in itertools.product(
-        (lists_of_one.unwrap, lambda _: None), ((0, 0), (0, 10**9), (10**9, 0))
-    ):
+    for sizes in EVERY_PATH:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(json_body, "unwrap", unwrap)
             patch.setattr(lists_of_one, "_BLOCK_BYTES", 3)
-            set_list_sizes(patch, sizes)
+            sizes.apply(patch)
             found.append(outcome(text.encode(), row_format))
 
     assert all(one == found[0] for one in found)
 
 
+@on_every_path
 @pytest.mark.parametrize(
     "rows",
     [
@@ -167,7 +164,10 @@ def test_a_damaged_body_has_the_same_outcome_on_every_path(data: st.DataObject) 
         "[[[[1], [1]], [[1], [1]], [[1], [1]]]]",
     ],
 )
-def test_lists_of_one_in_the_wrong_place_do_not_make_a_row_regular(rows: str) -> None:
+def test_lists_of_one_in_the_wrong_place_do_not_make_a_row_regular(
+    rows: str, sizes: Sizes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes.apply(monkeypatch)
     for body in (
         f'{{"inputs": [{rows}]}}',
         f'{{"ids": [5], "inputs": [{rows}]}}',
@@ -178,6 +178,7 @@ def test_lists_of_one_in_the_wrong_place_do_not_make_a_row_regular(rows: str) ->
             read(body, GREY)
 
 
+@on_every_path
 @pytest.mark.parametrize(
     "text",
     [
@@ -192,16 +193,23 @@ def test_lists_of_one_in_the_wrong_place_do_not_make_a_row_regular(rows: str) ->
         "[[.1]]",
     ],
 )
-def test_brackets_out_of_order_are_not_json_on_either_path(text: str) -> None:
+def test_brackets_out_of_order_are_not_json(
+    text: str, sizes: Sizes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes.apply(monkeypatch)
     for body in (f'{{"inputs": [[[1]], {text}]}}', f'{{"inputs": [[[1], {text}]]}}'):
         with pytest.raises(MalformedBody, match="the body is not valid JSON"):
             read(body, SERIES)
 
 
+@on_every_path
 @pytest.mark.parametrize(
     "others", ['"ids": ["a"], ', '"model": "[5]", ', '"model": "a", "ids": [5], ', '"model": "a", ']
 )
-def test_lists_of_one_are_read_beside_any_field(others: str) -> None:
+def test_lists_of_one_are_read_beside_any_field(
+    others: str, sizes: Sizes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes.apply(monkeypatch)
     rows = "[[[1], [2], [3], [4], [5e0]]]"
     for body in (f'{{{others}"inputs": {rows}}}', f'{{"inputs": {rows}, {others[:-2]}}}'):
         found = JsonBody(body.encode(), "inputs", OPTIONS)
@@ -209,3 +217,30 @@ def test_lists_of_one_are_read_beside_any_field(others: str) -> None:
             name: value for name, value in json.loads(body).items() if name != "inputs"
         }
         np.testing.assert_array_equal(found.rows(SERIES).ravel(), [1, 2, 3, 4, 5])
+
+
+@pytest.mark.parametrize("more_bytes", [-1, 0, 1])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "[[[1], [2], [3], [4], [5e0]], [[6], [7], [8], [9], [0.125]]]",
+        "[[[1], [2], [3], [4], [5e0]], [[6], [7], [8], [9], []]]",
+        "[[[1], [2], [3], [4], [5e0]], [[6], [7], [8], [9], [1e999]]]",
+    ],
+    ids=["right", "ragged", "not finite"],
+)
+def test_a_body_means_the_same_on_both_sides_of_the_size_from_which_it_is_unwrapped(
+    rows: str, more_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = f'{{"inputs": {rows}}}'.encode()
+    expected = outcome(body, SERIES)
+    unwrapped: list[int] = []
+
+    def unwrap(body: bytes) -> object:
+        unwrapped.append(len(body))
+        return lists_of_one.unwrap(body)
+
+    monkeypatch.setattr(json_body, "unwrap", unwrap)
+    size = json_body._MIN_UNWRAPPED_BYTES + more_bytes
+    assert outcome(body.ljust(size), SERIES) == expected
+    assert unwrapped == ([size] if more_bytes >= 0 else [])
