@@ -61,8 +61,15 @@ class Contest:
 
 def reading(rows: int, pixels: FloatArray) -> Iterator[Contest]:
     """Bodies of flat and of nested rows to float32 arrays."""
-    flat = RowFormat("inputs", (VALUES,), False, False, None, rows)
-    image = RowFormat("inputs", SHAPE, True, True, None, rows)
+    flat = RowFormat(field="inputs", model="flat", shape=(VALUES,), max_rows=rows)
+    image = RowFormat(
+        field="inputs",
+        model="image",
+        shape=SHAPE,
+        max_rows=rows,
+        is_image=True,
+        has_channels=True,
+    )
     floats = np.random.default_rng(1).random((rows, VALUES), dtype=np.float32)
     images = pixels.reshape(-1, *SHAPE)
     texts = {

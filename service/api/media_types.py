@@ -54,7 +54,7 @@ def body_type(content_type: str | None) -> str:
     if media_type != JSON and media_type not in ARRAY_FORMATS:
         *others, last = readable_types(takes_rows=True, is_image=True)
         raise UnsupportedMediaType(
-            f"bodies of this media type are not read; send {', '.join(others)} or {last}"
+            f"this media type is not supported; send {', '.join(others)} or {last}"
         )
     return media_type
 
@@ -71,7 +71,7 @@ def _stated_type(content_type: str | None) -> str:
         name, _, value = parameter.partition("=")
         is_charset = media_type == JSON and name.strip() == "charset"
         if is_charset and value.strip().strip('"') not in ("utf-8", "utf8"):
-            raise UnsupportedMediaType("JSON is read as UTF-8 only")
+            raise UnsupportedMediaType("JSON must be in UTF-8")
     return media_type
 
 
@@ -98,7 +98,9 @@ def choose_type(accept: str | None, offers: tuple[str, ...]) -> str:
     ranges = [_parse_range(item) for item in accept.split(",") if item.strip()]
     best = max(offers, key=lambda offer: _quality(offer, ranges))
     if _quality(best, ranges) <= 0:
-        raise NotAcceptable(f"this answer can be written as {', '.join(offers)}")
+        raise NotAcceptable(
+            f"the response can be written as {', '.join(offers)}; accept one of these"
+        )
     return best
 
 

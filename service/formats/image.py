@@ -51,28 +51,34 @@ def read_jpeg(body: bytes, row_format: RowFormat) -> FloatArray:
 def _read_picture(body: bytes, file_format: str, row_format: RowFormat) -> FloatArray:
     height, width, channels = row_format.shape
     if not body:
-        raise MalformedBody("the body is empty; a picture is expected")
+        raise MalformedBody(f"the body is empty; a {file_format} file is expected")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about what a file holds beside its pixels
             picture = Image.open(io.BytesIO(body), formats=[file_format])
-            _reject_other_size(picture, width, height)
+            _check_size(picture, row_format)
             pixels = _pixels(picture, channels)
     except InvalidInput:
         raise
     except Image.DecompressionBombError as error:
         expected = _size(width, height)
-        raise InvalidInput.at("", f"the picture is huge, the model takes {expected}") from error
+        detail = f"the picture is far too large; model {row_format.model} takes {expected} pixels"
+        raise InvalidInput.at("", detail) from error
     except Exception as error:
         # Pillow's readers raise errors of many types for damaged files.
-        raise MalformedBody(f"the body is not a whole {file_format} picture") from error
+        raise MalformedBody(f"the body is not a complete {file_format} file") from error
     return row_format.cast(pixels.reshape(1, height, width, channels))
 
 
-def _reject_other_size(picture: Image.Image, width: int, height: int) -> None:
+def _check_size(picture: Image.Image, row_format: RowFormat) -> None:
+    height, width, _ = row_format.shape
     if picture.size != (width, height):
         received, expected = _size(*picture.size), _size(width, height)
-        raise InvalidInput.at("", f"the picture has {received} pixels, the model takes {expected}")
+        raise InvalidInput.at(
+            "",
+            f"the picture is {received} pixels (width by height); model {row_format.model} takes"
+            f" {expected}: resize it",
+        )
 
 
 def _size(width: int, height: int) -> str:

@@ -56,7 +56,7 @@ def read_npy(body: bytes, row_format: RowFormat) -> FloatArray:
     if dtype.kind not in _NUMBERS:
         raise InvalidInput.at(
             f"/{row_format.field}",
-            f"the array's type is {dtype.name}; floats or integers are expected",
+            f"the array has type {dtype.name}; floats or integers are expected",
         )
     row_format.check_shape(shape)
     values = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order else "C")
@@ -75,10 +75,10 @@ def _read_header(body: bytes) -> tuple[Shape, bool, np.dtype[Any], memoryview]:
     else:
         header = _parse_header(body)
     content = memoryview(body)[header.end :]
-    promised = prod(header.shape) * header.dtype.itemsize
-    if promised != len(content):
+    stated = prod(header.shape) * header.dtype.itemsize
+    if stated != len(content):
         raise MalformedBody(
-            f"the header of the .npy file promises {promised} bytes of data, {len(content)} follow"
+            f"the .npy header states {stated} bytes of data; {len(content)} follow it"
         )
     return header.shape, header.fortran_order, header.dtype, content
 
@@ -94,9 +94,9 @@ def _parse_header(body: bytes) -> _Header:
         # NumPy evaluates the header as a Python literal: any text may be there, and raise anything.
         raise MalformedBody("the body is not a .npy file of version 1.0 or 2.0") from error
     if dtype.hasobject:
-        raise MalformedBody("the array holds Python objects; pickled data is never loaded")
+        raise MalformedBody("the array holds Python objects, which are never loaded; send numbers")
     if len(shape) > _MAX_AXES or not all(0 <= length <= _MAX_AXIS_LENGTH for length in shape):
-        raise MalformedBody("the header of the .npy file states a shape that no array has")
+        raise MalformedBody("the .npy header states a shape that is not valid")
     return _Header(tuple(map(int, shape)), fortran_order, dtype, stream.tell())
 
 

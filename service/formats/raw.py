@@ -42,8 +42,8 @@ def read_raw(body: bytes, row_format: RowFormat) -> FloatArray:
     if rest:
         raise InvalidInput.at(
             f"/{row_format.field}",
-            f"the body has {len(body)} bytes: {rows} rows of {row_bytes} ({row_format.size}"
-            f" float32 values) and a rest of {rest}",
+            f"the body has {len(body)} bytes, which is {rest} more than {rows} rows;"
+            f" model {row_format.model} takes {row_bytes} bytes a row ({row_format.size} float32)",
         )
     row_format.check_row_count(rows)
     return row_format.cast(np.frombuffer(body, _NUMBER))

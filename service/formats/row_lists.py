@@ -57,11 +57,11 @@ def _rows_in(rows: object, row_format: RowFormat) -> list[object]:
     """Check that a value is a list of an accepted number of items that may be rows."""
     field, pointer = row_format.field, f"/{row_format.field}"
     if not isinstance(rows, list):
-        raise InvalidInput.at(pointer, f"{field} is {json_type(rows)}, a list of rows is expected")
+        raise InvalidInput.at(pointer, f"{field} is {json_type(rows)}; a list of rows is expected")
     items = cast("list[object]", rows)
     row_format.check_row_count(len(items))
     if not isinstance(items[0], list) and len(items) == row_format.size:
-        detail = f"{field} is one row; a list of rows is expected: put the row in a list"
+        detail = f"{field} is one row; a list of rows is expected: put it in a list"
         raise InvalidInput.at(pointer, detail)
     return items
 
@@ -70,10 +70,9 @@ def _row_values(row: object, row_format: RowFormat) -> list[float]:
     values, shape = _flatten(row, row_format.shape)
     if shape not in row_format.forms:
         if isinstance(row, list) and len(shape) == 1:
-            raise ValueError(f"has {len(values)} values, the model takes {row_format.expected()}")
-        raise ValueError(
-            f"has shape {shape}, the model takes {' or '.join(map(str, row_format.forms))}"
-        )
+            raise ValueError(f"has {len(values)} values; {row_format.expected}")
+        forms = " or ".join(map(str, row_format.forms))
+        raise ValueError(f"has shape {shape}; model {row_format.model} takes {forms}")
     columns = row_format.columns
     if columns is None:
         return [number_of(value, None) for value in values]
@@ -96,7 +95,7 @@ def _flatten(value: object, expected: Shape) -> tuple[list[object], Shape]:
         ValueError: The lists are not an array of any shape. The message continues "row 3".
     """
     if not isinstance(value, list):
-        problem = f"is {json_type(value)}, a list of values is expected"
+        problem = f"is {json_type(value)}; a list of values is expected"
         raise ValueError(problem)  # noqa: TRY004  # a wrong value, as everywhere in this walk
     items = cast("list[object]", value)
     nested = [isinstance(item, list) for item in items]
@@ -105,7 +104,7 @@ def _flatten(value: object, expected: Shape) -> tuple[list[object], Shape]:
     if not all(nested) or len(expected) == 1:
         raise ValueError("mixes lists and values" if len(expected) > 1 else "is nested too deeply")
     if len(items) > prod(expected):
-        raise ValueError(f"has {len(items)} lists, the model takes {prod(expected)} values")
+        raise ValueError(f"has {len(items)} lists; at most {prod(expected)} values are expected")
     parts = [_flatten(item, expected[1:]) for item in items]
     shapes = {shape for _, shape in parts}
     if len(shapes) > 1:

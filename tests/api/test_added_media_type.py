@@ -70,7 +70,7 @@ async def client(tiny_models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Asyn
         yield client
 
 
-async def test_rows_and_codes_come_and_go_in_it(client: Client) -> None:
+async def test_rows_are_read_and_codes_written(client: Client) -> None:
     rows = PLANE.rows(3)
     response = await client.post(
         "/encode?model=plane",
@@ -85,7 +85,7 @@ async def test_rows_and_codes_come_and_go_in_it(client: Client) -> None:
     np.testing.assert_allclose(codes, PLANE.encode(rows), atol=1e-5)
 
 
-async def test_scores_go_in_it_as_records(client: Client) -> None:
+async def test_scores_are_written_as_records(client: Client) -> None:
     rows = PLANE.rows(3)
     response = await client.post(
         "/anomaly-score?model=plane",
@@ -101,7 +101,7 @@ async def test_scores_go_in_it_as_records(client: Client) -> None:
     assert response.headers["x-columns"] == "3"
 
 
-async def test_a_picture_comes_and_goes_in_it(client: Client) -> None:
+async def test_a_picture_is_read_and_written(client: Client) -> None:
     pixels = np.arange(24, dtype=np.uint8).reshape(1, 6, 4, 1) * 10
     row = pixels.astype(np.float32) / np.float32(255)
     response = await client.post(
@@ -115,7 +115,7 @@ async def test_a_picture_comes_and_goes_in_it(client: Client) -> None:
     np.testing.assert_allclose(found, 255 * STAMP.reconstruct(row), atol=0.6)
 
 
-async def test_a_picture_is_for_models_of_images_alone(client: Client) -> None:
+async def test_a_format_for_pictures_only_is_rejected_elsewhere(client: Client) -> None:
     response = await client.post(
         "/encode?model=plane", content=b"P5 4 6 255\n", headers={"content-type": PGM}
     )
@@ -140,7 +140,7 @@ async def test_a_picture_is_for_models_of_images_alone(client: Client) -> None:
         (b"1,2,3,nan\n", 422, "invalid-input"),
     ],
 )
-async def test_what_is_wrong_in_it_is_said(
+async def test_a_wrong_body_is_rejected_with_the_reason(
     client: Client, body: bytes, status: int, slug: str
 ) -> None:
     response = await client.post("/encode?model=plane", content=body, headers={"content-type": CSV})
@@ -148,14 +148,14 @@ async def test_what_is_wrong_in_it_is_said(
     expect_problem(response, status, slug)
 
 
-async def test_unknown_media_types_are_told_of_it(client: Client) -> None:
+async def test_the_error_for_an_unknown_media_type_lists_it(client: Client) -> None:
     response = await client.post("/encode", content=b"x", headers={"content-type": "text/x"})
 
     problem = expect_problem(response, 415, "unsupported-media-type")
     assert f"{CSV} or {PGM}" in problem["detail"]
 
 
-async def test_the_document_lists_it_where_it_is_read_and_written(client: Client) -> None:
+async def test_the_openapi_document_lists_it_where_it_is_read_and_written(client: Client) -> None:
     document = (await client.get("/openapi.json")).json()
     encode, decode = (document["paths"][path]["post"] for path in ("/encode", "/decode"))
 
@@ -168,5 +168,5 @@ async def test_the_document_lists_it_where_it_is_read_and_written(client: Client
     )
 
 
-def test_it_is_gone_after_the_tests() -> None:
+def test_the_table_is_restored_after_each_test() -> None:
     assert not {CSV, PGM} & set(ARRAY_FORMATS)

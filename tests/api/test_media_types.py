@@ -14,7 +14,7 @@ DENSE = (JSON, NPY, RAW)
 ALL = (JSON, NPY, RAW, PNG, JPEG)
 
 
-def test_pictures_are_for_models_of_images() -> None:
+def test_picture_formats_are_offered_for_models_of_images_only() -> None:
     assert readable_types(takes_rows=True, is_image=True) == ALL
     assert readable_types(takes_rows=True, is_image=False) == DENSE
     assert readable_types(takes_rows=False, is_image=True) == (JSON,)
@@ -56,14 +56,16 @@ def test_a_body_has_the_media_type_it_states_or_is_json(
     "content_type",
     ["text/plain", "application/octets", "image/gif", "image/*", "json", "application/json2"],
 )
-def test_other_media_types_are_refused(content_type: str) -> None:
-    with pytest.raises(UnsupportedMediaType, match="bodies of this media type are not read"):
+def test_other_media_types_are_rejected(content_type: str) -> None:
+    with pytest.raises(
+        UnsupportedMediaType, match="this media type is not supported; send application/json, "
+    ):
         body_type(content_type)
 
 
 @pytest.mark.parametrize("charset", ["latin-1", "utf-16", '"iso-8859-1"'])
 def test_json_is_read_as_utf_8_only(charset: str) -> None:
-    with pytest.raises(UnsupportedMediaType, match="JSON is read as UTF-8 only"):
+    with pytest.raises(UnsupportedMediaType, match="JSON must be in UTF-8"):
         body_type(f"application/json; charset={charset}")
 
 
@@ -111,7 +113,7 @@ def test_the_best_type_that_a_client_accepts_is_chosen(accept: str | None, chose
         "json",
     ],
 )
-def test_a_client_that_accepts_nothing_that_is_offered_is_told_what_is(accept: str) -> None:
+def test_a_client_that_accepts_none_of_the_offers_is_told_the_offers(accept: str) -> None:
     with pytest.raises(NotAcceptable, match="written as application/json, application/x-npy"):
         choose_type(accept, DENSE)
 
@@ -123,6 +125,6 @@ def test_whatever_is_accepted_an_offer_is_chosen_or_the_client_told(accept: str)
 
 
 @given(content_type=st.text(st.sampled_from('aijnops*/;=charset-8 "'), max_size=40))
-def test_whatever_type_is_stated_it_is_known_or_refused(content_type: str) -> None:
+def test_whatever_type_is_stated_it_is_known_or_rejected(content_type: str) -> None:
     with suppress(UnsupportedMediaType):
         assert body_type(content_type) in ALL

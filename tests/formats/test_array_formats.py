@@ -8,16 +8,16 @@ import pytest
 
 from service.formats.array_formats import ARRAY_FORMATS, ArrayFormat
 from service.formats.row_format import RowFormat
-from tests.formats.formats import GREY, MAX_ROWS, TABLE
+from tests.formats.formats import GRAY, TABLE, image_format
 
 SCORES = np.array([(0.5, 0.25, True), (1.5, 1.0, False)], "<f4,<f8,?")
-LARGE = RowFormat("inputs", (16, 24, 3), True, True, None, MAX_ROWS)
+LARGE = image_format(16, 24, 3)
 
 FORMATS = tuple(ARRAY_FORMATS.values())
 IN_PAIRS = [
     pytest.param(array_format, row_format, id=f"{array_format.media_type} {row_format.shape}")
     for array_format in FORMATS
-    for row_format in (TABLE, GREY, LARGE)
+    for row_format in (TABLE, GRAY, LARGE)
     if row_format.is_image or not array_format.pictures_only
 ]
 
@@ -58,7 +58,7 @@ def test_formats_are_found_by_a_media_type_in_lower_case_without_parameters() ->
         assert re.fullmatch(r"[a-z]+/[a-z0-9.+-]+", media_type)
 
 
-def test_bare_numbers_say_their_shape_and_others_need_no_header() -> None:
+def test_only_raw_numbers_have_a_header_and_it_states_their_shape() -> None:
     headers = {name: found.headers_of(SCORES) for name, found in ARRAY_FORMATS.items()}
 
     assert headers.pop("application/octet-stream") == [(b"x-shape", b"2,3")]

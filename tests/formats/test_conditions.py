@@ -3,18 +3,25 @@
 import numpy as np
 import pytest
 
-from service.bundle.manifest import ColumnSpec
+from service.bundle.manifest import ColumnSpec, Manifest
 from service.errors import InvalidInput
 from service.formats.conditions import conditions_array
-from tests.bundles import LABELLED
+from tests.bundles import LABELLED, PLANE, tiny_manifest
 
 LABEL = ColumnSpec(name="label", type="categorical", vocabulary=("cat", 3))
 WEIGHT = ColumnSpec(name="weight")
 SOLD = ColumnSpec(name="sold/lent", type="boolean")
+WITHOUT = tiny_manifest(PLANE)
+
+
+def manifest_with(*conditions: ColumnSpec) -> Manifest:
+    return WITHOUT.model_copy(update={"name": "letters", "conditions": conditions})
 
 
 def test_one_condition_holds_for_all_rows_and_a_list_for_one_each() -> None:
-    found = conditions_array({"label": "cat", "weight": [0.5, 2, -1]}, (LABEL, WEIGHT), 3)
+    found = conditions_array(
+        {"label": "cat", "weight": [0.5, 2, -1]}, manifest_with(LABEL, WEIGHT), 3
+    )
 
     assert found is not None
     assert found.dtype == np.float32
@@ -22,31 +29,31 @@ def test_one_condition_holds_for_all_rows_and_a_list_for_one_each() -> None:
 
 
 def test_a_model_without_conditions_takes_none() -> None:
-    assert conditions_array(None, None, 3) is None
-    assert conditions_array({}, None, 3) is None
-    with pytest.raises(InvalidInput, match="the model takes no conditions"):
-        conditions_array({"label": "cat"}, None, 3)
+    assert conditions_array(None, WITHOUT, 3) is None
+    assert conditions_array({}, WITHOUT, 3) is None
+    with pytest.raises(InvalidInput, match="model plane takes no conditions; leave them out"):
+        conditions_array({"label": "cat"}, WITHOUT, 3)
 
 
 @pytest.mark.parametrize(
     ("conditions", "pointer", "detail"),
     [
-        (None, "/conditions/label", "the model needs the condition label"),
-        ({"label": "cat"}, "/conditions/weight", "the model needs the condition weight"),
+        (None, "/conditions/label", "model letters needs the condition label"),
+        ({"label": "cat"}, "/conditions/weight", "model letters needs the condition weight"),
         (
-            {"label": "cat", "weight": 1, "sold/lent": True, "colour": "red"},
+            {"label": "cat", "weight": 1, "sold/lent": True, "color": "red"},
             "/conditions",
-            "the model takes the conditions label, weight, sold/lent",
+            "unknown condition; model letters takes the conditions label, weight, sold/lent",
         ),
         (
             {"label": ["cat"], "weight": 1, "sold/lent": True},
             "/conditions/label",
-            "1 conditions for 2 rows",
+            "the condition label has 1 values for 2 rows; give one for all or one each",
         ),
         (
             {"label": [], "weight": 1, "sold/lent": True},
             "/conditions/label",
-            "0 conditions for 2 rows",
+            "the condition label has 0 values for 2 rows; give one for all or one each",
         ),
         (
             {"label": "dog", "weight": 1, "sold/lent": True},
@@ -78,14 +85,14 @@ def test_a_model_without_conditions_takes_none() -> None:
 def test_wrong_conditions_are_named(
     conditions: dict[str, object] | None, pointer: str, detail: str
 ) -> None:
-    with pytest.raises(InvalidInput) as refused:
-        conditions_array(conditions, (LABEL, WEIGHT, SOLD), 2)
+    with pytest.raises(InvalidInput) as caught:
+        conditions_array(conditions, manifest_with(LABEL, WEIGHT, SOLD), 2)
 
-    assert str(refused.value) == detail
-    assert [error.pointer for error in refused.value.field_errors] == [pointer]
+    assert str(caught.value) == detail
+    assert [error.pointer for error in caught.value.field_errors] == [pointer]
 
 
 def test_conditions_of_the_tiny_conditional_model_are_its_vocabulary() -> None:
-    found = conditions_array({"label": ["cat", "dog", 3]}, LABELLED.conditions, 3)
+    found = conditions_array({"label": ["cat", "dog", 3]}, tiny_manifest(LABELLED), 3)
 
     np.testing.assert_array_equal(found, [[0], [1], [2]])

@@ -30,5 +30,5 @@ def test_a_json_value_is_named_by_its_type(text: str, name: str) -> None:
     assert json_type(json.loads(text)) == name
 
 
-def test_what_is_not_from_json_has_a_name_too() -> None:
+def test_a_value_that_json_does_not_have_is_named_too() -> None:
     assert json_type(b"") == "a value of another type"

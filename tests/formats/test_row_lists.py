@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from service.bundle.manifest import ColumnSpec
 from service.errors import InvalidInput, TooManyRows
 from service.formats.json.body import JsonBody
-from service.formats.row_format import RowFormat
 from service.formats.row_lists import rows_from_lists, rows_to_lists
 from service.formats.typed_columns import TypedColumns
-from tests.formats.formats import COLUMNS, MAX_ROWS, PEOPLE, TABLE
+from tests.formats.formats import COLUMNS, MAX_ROWS, PEOPLE, TABLE, format_of
 
 
 def people(*rows: list[object]) -> np.ndarray:
@@ -43,16 +42,16 @@ def test_typed_values_become_the_numbers_that_graphs_take() -> None:
         ([41, True, True], "row 0 has a boolean where a category is expected (column city)"),
         ([41, True, None], "row 0 has null where a category is expected (column city)"),
         ([41, True, ["Oslo"]], "row 0 is nested too deeply"),
-        ([41, True], "row 0 has 2 values, the model takes 3"),
-        ({"age": 41}, "row 0 is an object, a list of values is expected"),
+        ([41, True], "row 0 has 2 values; model people takes 3"),
+        ({"age": 41}, "row 0 is an object; a list of values is expected"),
     ],
 )
 def test_a_wrong_typed_value_is_named_by_its_column(row: list[object], detail: str) -> None:
-    with pytest.raises(InvalidInput) as refused:
+    with pytest.raises(InvalidInput) as caught:
         people(row)
 
-    assert str(refused.value) == detail
-    assert refused.value.field_errors[0].pointer == "/inputs/0"
+    assert str(caught.value) == detail
+    assert caught.value.field_errors[0].pointer == "/inputs/0"
 
 
 @given(
@@ -76,7 +75,7 @@ def test_a_wrong_typed_value_is_named_by_its_column(row: list[object], detail: s
         max_size=5,
     )
 )
-def test_typed_rows_mean_the_same_by_column_as_value_by_value(rows: list[object]) -> None:
+def test_typed_rows_are_read_alike_by_column_and_value_by_value(rows: list[object]) -> None:
     by_column = outcome(rows)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TypedColumns, "numbers", lambda *_: None)
@@ -92,7 +91,7 @@ def outcome(rows: list[object]) -> object:
 
 def test_a_category_may_be_missing_where_its_column_says_so() -> None:
     column = ColumnSpec(name="label", type="categorical", vocabulary=("cat", 3), nullable=True)
-    row_format = RowFormat("inputs", (1,), False, False, (column,), MAX_ROWS)
+    row_format = format_of((1,), columns=(column,))
 
     found = rows_from_lists([["cat"], [None], [3]], row_format)
 
@@ -100,7 +99,7 @@ def test_a_category_may_be_missing_where_its_column_says_so() -> None:
     np.testing.assert_array_equal(TypedColumns((column,)).numbers([[None]]), [[np.nan]])
 
 
-def test_limits_hold_before_anything_is_looked_at() -> None:
+def test_the_number_of_rows_is_checked_before_any_value() -> None:
     with pytest.raises(TooManyRows):
         rows_from_lists([None] * (MAX_ROWS + 1), TABLE)
     with pytest.raises(InvalidInput):
@@ -118,7 +117,7 @@ def test_limits_hold_before_anything_is_looked_at() -> None:
         max_size=MAX_ROWS,
     )
 )
-def test_typed_rows_survive_the_way_to_numbers_and_back(
+def test_typed_rows_are_the_same_after_conversion_to_numbers_and_back(
     rows: list[tuple[float, bool, str | int]],
 ) -> None:
     body = json.dumps({"inputs": rows}).encode()

@@ -32,7 +32,7 @@ class JsonBody:
         >>> body = JsonBody(b'{"model": "plane", "inputs": [[1, 2], [3, 4]]}', "inputs", ["model"])
         >>> body.fields
         {'model': 'plane'}
-        >>> row_format = RowFormat("inputs", (2,), False, False, None, max_rows=10)
+        >>> row_format = RowFormat(field="inputs", model="plane", shape=(2,), max_rows=10)
         >>> body.rows(row_format)
         array([[1., 2.],
                [3., 4.]], dtype=float32)
@@ -108,7 +108,9 @@ class JsonBody:
         """
         if self._rows_field not in self._names:
             field = row_format.field
-            raise InvalidInput.at(f"/{field}", f"the body has no field {field}")
+            raise InvalidInput.at(
+                f"/{field}", f"the body has no field {field}; a list of rows is expected"
+            )
         if isinstance(self._rows, simdjson.Array):
             row_format.check_row_count(len(self._rows))
             numbers = None if row_format.typed_columns else self._numbers(self._rows, row_format)
@@ -160,5 +162,5 @@ def _reject_long_rows(rows: simdjson.Array, row_format: RowFormat) -> None:
         if exceeds(row, row_format.shape):
             raise InvalidInput.at(
                 f"/{row_format.field}/{number}",
-                f"row {number} holds more than a row's values, {row_format.expected()}",
+                f"row {number} has too many values; {row_format.expected}",
             )

@@ -13,7 +13,7 @@ from service.errors import MalformedBody
 from service.formats.json.nesting import depth
 from service.formats.json_terms import json_type
 
-REPEATED_FIELD = "the body names a field twice"
+REPEATED_FIELD = "the body contains a field twice"
 _NOT_JSON = "the body is not valid JSON"
 _NOT_FINITE = "NaN and Infinity are not JSON; every value must be a finite number"
 _NESTED_TOO_DEEPLY = "the body is nested too deeply"

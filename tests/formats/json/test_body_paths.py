@@ -12,10 +12,10 @@ from service.formats.json import body as json_body
 from service.formats.json import lists_of_one
 from service.formats.json.body import JsonBody
 from service.formats.row_format import RowFormat
-from tests.formats.formats import GREY, MAX_ROWS, SERIES, TABLE, formats, rows_of
+from tests.formats.formats import GRAY, SERIES, TABLE, format_of, formats, rows_of
 from tests.formats.json.bodies import EVERY_PATH, OPTIONS, Sizes, forbid_slow_path, in_form, read
 
-COLUMN = RowFormat("codes", (1,), False, False, None, MAX_ROWS)
+COLUMN = format_of((1,), field="codes")
 
 paths = st.sampled_from(EVERY_PATH)
 on_every_path = pytest.mark.parametrize("sizes", EVERY_PATH, ids=lambda sizes: f"{tuple(sizes)}")
@@ -126,7 +126,7 @@ def outcome(body: bytes, row_format: RowFormat) -> object:
 
 @given(st.data())
 def test_a_damaged_body_has_the_same_outcome_on_every_path(data: st.DataObject) -> None:
-    row_format = data.draw(st.sampled_from([GREY, SERIES, TABLE, COLUMN]))
+    row_format = data.draw(st.sampled_from([GRAY, SERIES, TABLE, COLUMN]))
     rows = data.draw(rows_of(row_format))
     fields = {
         row_format.field: [
@@ -175,7 +175,7 @@ def test_lists_of_one_in_the_wrong_place_do_not_make_a_row_regular(
         f'{{"inputs": [{rows}], "model": "[5]"}}',
     ):
         with pytest.raises(InvalidInput, match="row 0"):
-            read(body, GREY)
+            read(body, GRAY)
 
 
 @on_every_path

@@ -91,11 +91,11 @@ def test_numbers_have_exponents_where_they_need_them(values: list[float], text: 
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, NORMAL / 2, -NORMAL / 2])
-def test_what_has_no_nine_digits_is_left_to_others(value: float) -> None:
+def test_numbers_that_nine_digits_cannot_represent_are_not_written(value: float) -> None:
     assert write_scientific(np.array([0.123456789, value], np.float32)) is None
 
 
-def test_short_numbers_are_left_to_others() -> None:
+def test_arrays_whose_shortest_texts_are_short_are_not_written() -> None:
     values = RNG.random(4096, np.float32)
 
     assert write_scientific(values) is not None
@@ -104,7 +104,7 @@ def test_short_numbers_are_left_to_others() -> None:
 
 
 @pytest.mark.parametrize("shape", [(64, 784), (6, 28, 28, 1), (4096,), (5000, 1)])
-def test_large_answers_read_back_and_are_not_much_longer(
+def test_large_arrays_read_back_and_are_at_most_42_percent_longer(
     shape: tuple[int, ...],
 ) -> None:
     values = RNG.random(shape, np.float32) ** 3
@@ -119,7 +119,7 @@ def test_large_answers_read_back_and_are_not_much_longer(
     assert len(shortest) < len(written) < 1.42 * len(shortest)
 
 
-def test_an_answer_means_the_same_numbers_either_way() -> None:
+def test_both_writers_write_the_same_numbers() -> None:
     """Strided, with a zero, a number too small for nine digits, and one that is not finite."""
     values = RNG.random((120, 200), np.float32)[::2, ::2]
     for odd in (0.0, -0.0, 1e-40, np.nan):

@@ -12,10 +12,10 @@ from hypothesis.extra import numpy as hnp
 
 from service.formats.json import writing
 from service.formats.json.writing import write_json
-from tests.formats.formats import COLOUR, TABLE, rows_of
+from tests.formats.formats import COLOR, TABLE, rows_of
 
 
-@given(rows=rows_of(COLOUR) | rows_of(TABLE))
+@given(rows=rows_of(COLOR) | rows_of(TABLE))
 def test_written_arrays_read_back_to_the_bit(rows: np.ndarray) -> None:
     written = json.loads(write_json({"rows": rows, "threshold": None, "model": "a"}))
 

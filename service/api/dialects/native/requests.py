@@ -81,7 +81,7 @@ def understand(
         raise InvalidInput.at("/ids", f"{len(options.ids)} ids for {count} rows")
     conditions = None
     if options.conditions is not None or model.manifest.conditions is not None:
-        conditions = conditions_array(options.conditions, model.manifest.conditions, count)
+        conditions = conditions_array(options.conditions, model.manifest, count)
     return Understood(model, Work(model.autoencoder, options, rows, conditions, context), count)
 
 
