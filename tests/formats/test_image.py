@@ -131,7 +131,7 @@ def test_a_picture_of_another_size_is_rejected_and_never_resized(width: int, hei
 @pytest.mark.parametrize("side", [20_000, 65_000])
 def test_a_decompression_bomb_is_rejected_before_a_pixel_is_decoded(side: int) -> None:
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    pixels = chunk(b"IDAT", zlib.compress(b""))  # whoever decodes it finds nothing there
+    pixels = chunk(b"IDAT", zlib.compress(b""))  # without any pixels to decode
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b"")
 
     with pytest.raises(
@@ -157,7 +157,7 @@ def test_an_empty_body_is_not_a_picture(file_format: str) -> None:
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
 def test_a_truncated_picture_is_rejected(file_format: str) -> None:
     picture = picture_of(smooth_pixels(LARGE), file_format)
-    end = {"PNG": 20, "JPEG": 2}[file_format]  # checksums and end markers say nothing about a pixel
+    end = {"PNG": 20, "JPEG": 2}[file_format]  # checksums and end markers: all pixels are there
 
     for kept in range(0, len(picture) - end, 7):
         with pytest.raises(MalformedBody):
@@ -231,4 +231,4 @@ def test_several_rows_become_a_contact_sheet(
         place = slice(top, top + height), slice(left, left + width)
         np.testing.assert_array_equal(sheet[place], row)
         covered[place] = True
-    assert (sheet[~covered] == 255).all()  # the gaps, and what the last line lacks
+    assert (sheet[~covered] == 255).all()  # the gaps, and the end of the last line

@@ -96,7 +96,7 @@ def test_whatever_bytes_are_sent_only_a_request_error_is_raised(body: bytes) -> 
         read_npy(body, TABLE)
 
 
-# What a header is made of, in any order: most of it is Python, little of it a header.
+# Pieces of headers, joined in any order: most results are not headers, some are valid Python.
 # fmt: off
 HEADER_PIECES = (
     *("{", "}", "[", "]", "(", ")", "'", '"', "'''", ",", ":", "-", "\\", " ", "\n", "\0"),

@@ -1,4 +1,4 @@
-"""What is wrong with a JSON body is said with its place."""
+"""Errors of JSON bodies: what is wrong, and where."""
 
 import pytest
 
@@ -11,7 +11,7 @@ NOT_FINITE = "NaN and Infinity are not JSON; every value must be a finite number
 
 
 def test_rows_whose_number_of_values_is_right_only_in_total_are_rejected() -> None:
-    """The numbers alone would fill two rows of four; their brackets say otherwise."""
+    """Eight numbers in all, as two rows of four have, but in lists of other lengths."""
     with pytest.raises(InvalidInput) as caught:
         read({"inputs": [[1, 2, 3, 4], [5, 6, 7], [8]]}, TABLE)
 
@@ -121,7 +121,7 @@ MANY = 200_000
 def test_a_row_of_very_many_values_is_rejected_before_they_are_converted(
     row: str, row_format: RowFormat
 ) -> None:
-    """Each list cost two microseconds and a hundred bytes: this body would have taken a minute."""
+    """To convert each list takes two microseconds and a hundred bytes."""
     with pytest.MonkeyPatch.context() as patch:
         forbid_slow_path(patch)
         with pytest.raises(InvalidInput) as caught:

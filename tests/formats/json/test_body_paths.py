@@ -20,7 +20,7 @@ COLUMN = format_of((1,), field="codes")
 paths = st.sampled_from(EVERY_PATH)
 on_every_path = pytest.mark.parametrize("sizes", EVERY_PATH, ids=lambda sizes: f"{tuple(sizes)}")
 whitespace = st.text(" \t\r\n", max_size=3)
-# Everything that means something outside of a string and nothing inside.
+# Characters that have a meaning outside of a string only.
 tricky_texts = st.text(st.sampled_from('[]{},:"\\/ \n\t1e.-é€😀'), max_size=12)
 # What breaks JSON, or turns it into other JSON.
 damages = st.sampled_from([*'[]{},:" 15-.', "[5]", "[]", "],[", "null", "1e999", '"a"', "[ 5]"])

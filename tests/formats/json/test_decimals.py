@@ -1,4 +1,4 @@
-"""Numbers of fixed decimals: valid JSON, near enough, and shaped like the array."""
+"""Numbers of fixed decimals are valid JSON, rounded correctly, and in the array's shape."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""How lists are nested, told from simdjson's lists and from the text."""
+"""The nesting of lists, found from simdjson's lists and from the text."""
 
 import json
 

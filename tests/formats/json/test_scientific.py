@@ -1,4 +1,4 @@
-"""Numbers of nine digits: valid JSON, equally wide, and back to the bit."""
+"""Numbers of nine digits are valid JSON, equally wide, and read back to the bit."""
 
 import json
 from typing import Any
@@ -55,7 +55,7 @@ def test_random_bits_read_back() -> None:
 
 
 def test_numbers_beside_a_power_of_two_read_back() -> None:
-    """Below it neighbours are twice as close as above, and the scale is another."""
+    """Below it neighboring numbers are twice as close as above, and the scale is another."""
     powers = np.arange(1, 255, dtype=np.uint32) << 23
     beside = (powers[:, None] + np.arange(-40, 41).astype(np.uint32)).view(np.float32)
     values = beside[(np.abs(beside) >= NORMAL) & np.isfinite(beside)]
@@ -64,7 +64,7 @@ def test_numbers_beside_a_power_of_two_read_back() -> None:
 
 
 def test_all_numbers_of_two_binary_exponents_read_back() -> None:
-    """Those whose neighbours are least, and nearly most, units of the last digit apart."""
+    """Those whose neighbors are the fewest, and nearly the most, units of the last digit apart."""
     for power in (-96, -3):
         first = int(np.float32(2.0**power).view(np.uint32))
         values = np.arange(first, first + 2**23, 7).astype(np.uint32).view(np.float32)
