@@ -1,6 +1,8 @@
-"""Which media types are read and written, and which one a client wants."""
+"""Content negotiation: the media type of a body, and of the response to an Accept header."""
 
+import re
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from service.api.media_types import body_type, choose_type, readable_types, writ
 from service.errors import NotAcceptable, UnsupportedMediaType
 from tests.api.clients import JPEG, JSON, NPY, PNG, RAW
 
+HTTP_API = Path(__file__).parents[2] / "docs" / "http-api.md"
 DENSE = (JSON, NPY, RAW)
 ALL = (JSON, NPY, RAW, PNG, JPEG)
 
@@ -128,3 +131,10 @@ def test_whatever_is_accepted_an_offer_is_chosen_or_the_client_told(accept: str)
 def test_whatever_type_is_stated_it_is_known_or_rejected(content_type: str) -> None:
     with suppress(UnsupportedMediaType):
         assert body_type(content_type) in ALL
+
+
+def test_the_media_types_of_the_documentation_are_those_that_are_read_and_written() -> None:
+    section = HTTP_API.read_text().split("## Media types")[1].split("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+
+    assert set(re.findall(r"`([a-z]+/[^`]+)`", " ".join(cells))) == set(ALL)
