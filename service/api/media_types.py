@@ -40,6 +40,7 @@ def _array_types(*, is_image: bool) -> list[str]:
     ]
 
 
+@lru_cache(maxsize=256)
 def body_type(content_type: str | None) -> str:
     """Return the media type of a body: JSON unless its ``Content-Type`` states another one.
 
@@ -59,7 +60,6 @@ def body_type(content_type: str | None) -> str:
     return media_type
 
 
-@lru_cache(maxsize=256)
 def _stated_type(content_type: str | None) -> str:
     if not content_type or not content_type.strip():
         return JSON

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from service.arrays import FloatArray
 from service.formats.image import read_jpeg, read_png, write_jpeg, write_png
 from service.formats.npy import read_npy, write_npy
-from service.formats.raw import read_raw, shape_text, write_raw
+from service.formats.raw import read_raw, shape_value, write_raw
 from service.formats.row_format import RowFormat
 
 
@@ -31,7 +31,7 @@ class ArrayHeader:
 
     name: str
     description: str
-    value: Callable[[NDArray[Any]], str]
+    value: Callable[[NDArray[Any]], bytes]
 
     @cached_property
     def encoded_name(self) -> bytes:
@@ -64,13 +64,9 @@ class ArrayFormat:
     pictures_only: bool = False
     headers: tuple[ArrayHeader, ...] = ()
 
-    def headers_of(self, values: NDArray[Any]) -> list[tuple[bytes, bytes]]:
-        """Return the headers of a written array, encoded."""
-        return [(header.encoded_name, header.value(values).encode()) for header in self.headers]
-
 
 _SHAPE = ArrayHeader(
-    "X-Shape", "Lengths of the array's axes, separated by commas: `64,28,28,1`.", shape_text
+    "X-Shape", "Lengths of the array's axes, separated by commas: `64,28,28,1`.", shape_value
 )
 
 ARRAY_FORMATS: dict[str, ArrayFormat] = {

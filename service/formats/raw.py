@@ -61,20 +61,20 @@ def write_raw(values: NDArray[Any]) -> bytes | memoryview:
     return numbers.reshape(-1).data.cast("B")
 
 
-def shape_text(values: NDArray[Any]) -> str:
-    """Return the shape of what ``write_raw`` writes.
+def shape_value(values: NDArray[Any]) -> bytes:
+    """Return the shape of what ``write_raw`` writes, as the value of a header.
 
     Example:
-        >>> shape_text(np.zeros((64, 28, 28, 1)))
-        '64,28,28,1'
+        >>> shape_value(np.zeros((64, 28, 28, 1)))
+        b'64,28,28,1'
     """
     fields = values.dtype.names
     return _with_commas((*values.shape, len(fields)) if fields else values.shape)
 
 
 @lru_cache(maxsize=256)
-def _with_commas(lengths: Shape) -> str:
-    return ",".join(map(str, lengths))
+def _with_commas(lengths: Shape) -> bytes:
+    return b",".join([b"%d" % length for length in lengths])
 
 
 def _without_names(values: NDArray[Any]) -> NDArray[Any]:

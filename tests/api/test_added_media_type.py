@@ -50,8 +50,8 @@ def write_pgm(values: NDArray[Any]) -> bytes:
     return b"P5 %d %d 255\n" % pixels.shape[::-1] + pixels.tobytes()
 
 
-def columns_of(values: NDArray[Any]) -> str:
-    return str(len(values.dtype.names or values[0].ravel()))
+def columns_of(values: NDArray[Any]) -> bytes:
+    return b"%d" % len(values.dtype.names or values[0].ravel())
 
 
 ADDED = (

@@ -1,7 +1,6 @@
 """What holds for every media type of the table."""
 
 import re
-from itertools import chain
 
 import numpy as np
 import pytest
@@ -46,10 +45,6 @@ def test_a_format_reads_what_it_writes(array_format: ArrayFormat, row_format: Ro
 )
 def test_a_format_that_is_not_for_pictures_only_writes_scores(array_format: ArrayFormat) -> None:
     assert len(array_format.write(SCORES)) > 0
-    assert array_format.headers_of(SCORES) == [
-        (header.name.lower().encode(), header.value(SCORES).encode())
-        for header in array_format.headers
-    ]
 
 
 def test_formats_are_found_by_a_media_type_in_lower_case_without_parameters() -> None:
@@ -59,7 +54,10 @@ def test_formats_are_found_by_a_media_type_in_lower_case_without_parameters() ->
 
 
 def test_only_raw_numbers_have_a_header_and_it_states_their_shape() -> None:
-    headers = {name: found.headers_of(SCORES) for name, found in ARRAY_FORMATS.items()}
+    headers = [
+        (media_type, header.encoded_name, header.value(SCORES))
+        for media_type, array_format in ARRAY_FORMATS.items()
+        for header in array_format.headers
+    ]
 
-    assert headers.pop("application/octet-stream") == [(b"x-shape", b"2,3")]
-    assert not [*chain.from_iterable(headers.values())]
+    assert headers == [("application/octet-stream", b"x-shape", b"2,3")]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import InvalidInput, MalformedBody, RequestError, TooManyRows
-from service.formats.raw import read_raw, shape_text, write_raw
+from service.formats.raw import read_raw, shape_value, write_raw
 from service.formats.row_format import RowFormat
 from tests.formats.formats import CODES, GRAY, MAX_ROWS, PEOPLE, TABLE, formats, rows_of
 
@@ -105,7 +105,7 @@ def test_arrays_are_written_in_row_major_order(shape: tuple[int, ...]) -> None:
 
     assert bytes(write_raw(values)) == values.astype("<f4").tobytes()
     assert bytes(write_raw(np.asfortranarray(values))) == values.astype("<f4").tobytes()
-    assert shape_text(values) == ",".join(map(str, shape))
+    assert shape_value(values) == ",".join(map(str, shape)).encode()
 
 
 @pytest.mark.skipif(sys.byteorder == "big", reason="big-endian machines must swap bytes")
@@ -120,4 +120,4 @@ def test_scores_become_three_numbers_a_row() -> None:
     written = np.frombuffer(write_raw(SCORES), "<f4").reshape(2, 3)
 
     np.testing.assert_array_equal(written, [[0.5, 0.25, 1], [1.5, 1, 0]])
-    assert shape_text(SCORES) == "2,3"
+    assert shape_value(SCORES) == b"2,3"

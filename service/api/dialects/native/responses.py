@@ -35,7 +35,8 @@ def write_answer(
         fields = _json_fields(answer, model, options.ids, decimals)
         return write_json(fields, decimals), headers
     array_format = ARRAY_FORMATS[media_type]
-    headers += array_format.headers_of(answer.main)
+    for header in array_format.headers:
+        headers.append((header.encoded_name, header.value(answer.main)))
     return array_format.write(answer.main), headers
 
 
