@@ -1,9 +1,9 @@
-"""What bodies cost to read and answers to write, in every format, beside plain ways to do it.
+"""Time to read request bodies and write response bodies, in every format, and with other libraries.
 
     python -m benchmarks.codec [--rounds 9]
 
-Processor time of one thread, microseconds a body; medians of interleaved rounds, with memory
-settled as in the service. MNIST comes from the folder that LATENTSERVE_DATA_DIR names, its
+Processor time of one thread, microseconds a body; medians of interleaved rounds, with the garbage
+collector tuned as in the service. MNIST comes from the folder that LATENTSERVE_DATA_DIR names, its
 reconstructions from ``models/mnist-stacked``.
 """
 
@@ -23,11 +23,12 @@ from pydantic import TypeAdapter
 from service.arrays import FloatArray
 from service.bundle.storage import find_bundles, read_bundle
 from service.catalog.verification import open_verified_sessions
-from service.formats.image import read_image, write_image
-from service.formats.json import JsonBody, write_json
+from service.formats.image import read_png, write_png
+from service.formats.json.body import JsonBody
+from service.formats.json.writing import write_json
 from service.formats.npy import read_npy, write_npy
 from service.formats.raw import read_raw, write_raw
-from service.formats.rows import RowFormat
+from service.formats.row_format import RowFormat
 from service.inference.autoencoder import Autoencoder
 from service.inference.graphs import DirectGraph, run_to_completion
 from service.inference.session import SessionOptions
@@ -38,7 +39,6 @@ from training.datasets import load_dataset
 ROW_COUNTS = (1, 64)
 VALUES = 784
 SHAPE = (28, 28, 1)
-PNG = "image/png"
 ROUND_SECONDS = 0.03
 _LISTS = TypeAdapter(list[list[float]])
 
@@ -46,24 +46,31 @@ Work = Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Contest:
-    """Ways to do the same, the service's own first.
+class Comparison:
+    """Functions that do the same, the service's own first.
 
     Attributes:
         title: What is read or written.
-        ways: By name.
+        functions: By name.
         sizes: Bytes of the body, by name, where they differ.
     """
 
     title: str
-    ways: Mapping[str, Work]
+    functions: Mapping[str, Work]
     sizes: Mapping[str, int]
 
 
-def reading(rows: int, pixels: FloatArray) -> Iterator[Contest]:
-    """Bodies of flat and of nested rows to float32 arrays."""
-    flat = RowFormat("inputs", (VALUES,), False, False, None, rows)
-    image = RowFormat("inputs", SHAPE, True, True, None, rows)
+def reading(rows: int, pixels: FloatArray) -> Iterator[Comparison]:
+    """Compare readers of flat and of nested rows."""
+    flat = RowFormat(field="inputs", model="flat", shape=(VALUES,), max_rows=rows)
+    image = RowFormat(
+        field="inputs",
+        model="image",
+        shape=SHAPE,
+        max_rows=rows,
+        is_image=True,
+        has_channels=True,
+    )
     floats = np.random.default_rng(1).random((rows, VALUES), dtype=np.float32)
     images = pixels.reshape(-1, *SHAPE)
     texts = {
@@ -75,20 +82,19 @@ def reading(rows: int, pixels: FloatArray) -> Iterator[Contest]:
         "MNIST, 28 x 28 x 1, 17 digits": (image, json.dumps({"inputs": images.tolist()}).encode()),
     }
     for title, (row_format, body) in texts.items():
-        yield Contest(f"{title}, {rows} rows", _json_readers(body, row_format), {"JSON": len(body)})
+        yield Comparison(
+            f"{title}, {rows} rows", _json_readers(body, row_format), {"JSON": len(body)}
+        )
     binary: dict[str, tuple[bytes, Callable[[bytes, RowFormat], FloatArray]]] = {
         "float32": (pixels.astype("<f4").tobytes(), read_raw),
         "npy": (write_npy(pixels), read_npy),
         "npy of bytes": (write_npy(np.rint(pixels * 255).astype(np.uint8)), read_npy),
     }
     if rows == 1:
-        binary["PNG"] = (
-            write_image(pixels.reshape(-1, *SHAPE), PNG),
-            lambda body, row_format: read_image(body, PNG, row_format),
-        )
-    ways = {name: _bound(read, body, image) for name, (body, read) in binary.items()}
+        binary["PNG"] = (write_png(pixels.reshape(-1, *SHAPE)), read_png)
+    functions = {name: _bound(read, body, image) for name, (body, read) in binary.items()}
     sizes = {name: len(body) for name, (body, _) in binary.items()}
-    yield Contest(f"MNIST, {rows} rows, binary", ways, sizes)
+    yield Comparison(f"MNIST, {rows} rows, binary", functions, sizes)
 
 
 def _bound(
@@ -101,31 +107,35 @@ def _json_readers(body: bytes, row_format: RowFormat) -> dict[str, Work]:
     def array(lists: object) -> FloatArray:
         return np.array(lists, np.float32).reshape(-1, *row_format.shape)
 
-    ways: dict[str, Work] = {
+    functions: dict[str, Work] = {
         "latentserve": lambda: JsonBody(body, "inputs", ("model",)).rows(row_format),
         "orjson, then NumPy": lambda: array(orjson.loads(body)["inputs"]),
         "json, then NumPy": lambda: array(json.loads(body)["inputs"]),
     }
     if b"[[[" not in body:
         rows = orjson.dumps(orjson.loads(body)["inputs"])
-        ways["pydantic, then NumPy"] = lambda: array(_LISTS.validate_json(rows))
-    return ways
+        functions["pydantic, then NumPy"] = lambda: array(_LISTS.validate_json(rows))
+    return functions
 
 
-def writing(rows: int, reconstructions: FloatArray) -> Iterator[Contest]:
-    """Arrays to answers."""
+def writing(rows: int, reconstructions: FloatArray) -> Iterator[Comparison]:
+    """Compare writers of arrays."""
     random = np.random.default_rng(1)
-    answers = {
+    arrays = {
         "random floats": random.random((rows, VALUES), dtype=np.float32),
         "normal floats": random.standard_normal((rows, VALUES), dtype=np.float32),
         "normal floats, 32 values": random.standard_normal((rows, 32), dtype=np.float32),
         "MNIST reconstructed, flat": reconstructions.reshape(rows, VALUES),
-        "MNIST reconstructed, as the service answers it": reconstructions,
+        "MNIST reconstructed, in full shape": reconstructions,
     }
-    for title, values in answers.items():
-        ways = _writers(values)
-        sizes = {name: len(body) for name, way in ways.items() if isinstance(body := way(), bytes)}
-        yield Contest(f"{title}, {rows} rows", ways, sizes)
+    for title, values in arrays.items():
+        functions = _writers(values)
+        sizes = {
+            name: len(body)
+            for name, function in functions.items()
+            if isinstance(body := function(), bytes)
+        }
+        yield Comparison(f"{title}, {rows} rows", functions, sizes)
 
 
 def _writers(values: np.ndarray) -> dict[str, Work]:
@@ -151,29 +161,29 @@ def _rounding(fields: Mapping[str, Any], decimals: int) -> Work:
     return lambda: write_json(fields, decimals)
 
 
-def measure(contest: Contest, rounds: int) -> dict[str, float]:
-    """Time all ways in turns; return the median microseconds of each."""
-    repetitions = {name: _repetitions(way) for name, way in contest.ways.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in contest.ways}
+def measure(comparison: Comparison, rounds: int) -> dict[str, float]:
+    """Time all functions in turn; return the median microseconds of each."""
+    repetitions = {name: _repetitions(function) for name, function in comparison.functions.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in comparison.functions}
     for _ in range(rounds):
-        for name, way in contest.ways.items():
-            seconds[name].append(_seconds(way, repetitions[name]))
+        for name, function in comparison.functions.items():
+            seconds[name].append(_seconds(function, repetitions[name]))
     return {name: 1e6 * statistics.median(times) for name, times in seconds.items()}
 
 
-def _repetitions(way: Work) -> int:
-    return max(1, int(ROUND_SECONDS / max(_seconds(way, 2), 1e-9)))
+def _repetitions(function: Work) -> int:
+    return max(1, int(ROUND_SECONDS / max(_seconds(function, 2), 1e-9)))
 
 
-def _seconds(way: Work, repetitions: int) -> float:
+def _seconds(function: Work, repetitions: int) -> float:
     started = time.process_time()
     for _ in range(repetitions):
-        way()
+        function()
     return (time.process_time() - started) / repetitions
 
 
 def reconstruct(pixels: FloatArray) -> FloatArray:
-    """Send pictures through the published model of MNIST, for answers as real ones are."""
+    """Reconstruct pictures with the published model of MNIST, for realistic response bodies."""
     (location,) = (one for one in find_bundles(Path("models")) if one.name == "mnist-stacked")
     bundle = read_bundle(location)
     sessions, _ = open_verified_sessions(bundle, SessionOptions())
@@ -194,22 +204,22 @@ def main() -> None:
     pixels = load_dataset("mnist").rows[-max(ROW_COUNTS) :].reshape(-1, VALUES)
     reconstructions = reconstruct(pixels)
     freeze_after_startup()
-    for verb, contests in (
+    for verb, comparisons in (
         ("read", lambda rows: reading(rows, pixels[:rows])),
         ("written", lambda rows: writing(rows, reconstructions[:rows])),
     ):
         print(f"\n| {verb} | way | the first is | µs | bytes |\n|---|---|---|---|---|")
         for rows in ROW_COUNTS:
-            for contest in contests(rows):
-                _print(contest, measure(contest, options.rounds))
+            for comparison in comparisons(rows):
+                _print(comparison, measure(comparison, options.rounds))
 
 
-def _print(contest: Contest, microseconds: Mapping[str, float]) -> None:
+def _print(comparison: Comparison, microseconds: Mapping[str, float]) -> None:
     first = next(iter(microseconds.values()))
-    title = contest.title
+    title = comparison.title
     for name, time_taken in microseconds.items():
         ratio = "" if title else f"{time_taken / first:.2f}x as fast"
-        size = contest.sizes.get(name, "" if not title else contest.sizes.get("JSON", ""))
+        size = comparison.sizes.get(name, "" if not title else comparison.sizes.get("JSON", ""))
         print(f"| {title} | {name} | {ratio} | {time_taken:.1f} | {size} |", flush=True)
         title = ""
 

@@ -6,7 +6,7 @@ from service.bundle.storage import BundleLocation, find_bundles, read_bundle
 from service.catalog.verification import open_verified_sessions
 from service.errors import BundleNotFound, ModelRequired
 from service.formats.npy import read_npy
-from service.formats.rows import RowFormat
+from service.formats.row_format import RowFormat
 from service.inference.autoencoder import Autoencoder
 from service.inference.chained_graph import with_chain
 from service.inference.graphs import direct_graphs, run_to_completion

@@ -1,52 +1,77 @@
-"""Which media types a call reads and writes, and which one a client wants."""
+"""Content negotiation: which media type a request body has, and which one a response gets.
+
+The media types are JSON and those of the table of array formats, ``service.formats.array_formats``.
+"""
 
 from functools import lru_cache
 
 from service.errors import NotAcceptable, UnsupportedMediaType
+from service.formats.array_formats import ARRAY_FORMATS
 
 JSON = "application/json"
-NPY = "application/x-npy"
-RAW = "application/octet-stream"
-PNG = "image/png"
-JPEG = "image/jpeg"
-PICTURES = (PNG, JPEG)
+# What curl --data sends by default; the body decides whether it is JSON.
+_FORM = "application/x-www-form-urlencoded"
 
 
 def readable_types(*, takes_rows: bool, is_image: bool) -> tuple[str, ...]:
-    """Media types that a request body may have."""
-    if not takes_rows:
-        return (JSON,)
-    return (JSON, NPY, RAW, *PICTURES) if is_image else (JSON, NPY, RAW)
+    """Return the media types that a request body may have.
+
+    Args:
+        takes_rows: Whether the call takes rows.
+        is_image: Whether those rows are images.
+    """
+    return (JSON, *_array_types(is_image=is_image)) if takes_rows else (JSON,)
 
 
 def writable_types(*, is_image: bool) -> tuple[str, ...]:
-    """Media types that an answer may have, the default first."""
-    return (JSON, NPY, RAW, *PICTURES) if is_image else (JSON, NPY, RAW)
+    """Return the media types that a response may have, the default first.
+
+    Args:
+        is_image: Whether its main array is rows of an image model.
+    """
+    return (JSON, *_array_types(is_image=is_image))
+
+
+def _array_types(*, is_image: bool) -> list[str]:
+    return [
+        media_type
+        for media_type, array_format in ARRAY_FORMATS.items()
+        if is_image or not array_format.pictures_only
+    ]
 
 
 @lru_cache(maxsize=256)
 def body_type(content_type: str | None) -> str:
-    """Return the media type of a body; JSON when nothing is stated.
+    """Return the media type of a body: JSON unless its ``Content-Type`` states another one.
+
+    Example:
+        >>> body_type("Image/PNG; charset=binary")
+        'image/png'
 
     Raises:
-        UnsupportedMediaType: One that no call reads.
+        UnsupportedMediaType: A media type that no call reads.
     """
+    media_type = _stated_type(content_type)
+    if media_type != JSON and media_type not in ARRAY_FORMATS:
+        *others, last = readable_types(takes_rows=True, is_image=True)
+        raise UnsupportedMediaType(
+            f"this media type is not supported; send {', '.join(others)} or {last}"
+        )
+    return media_type
+
+
+def _stated_type(content_type: str | None) -> str:
     if not content_type or not content_type.strip():
         return JSON
     media_type, _, parameters = content_type.partition(";")
     media_type = media_type.strip().lower()
-    # What curl --data sends unless told otherwise; the body decides whether it is JSON.
-    if media_type == "application/x-www-form-urlencoded":
+    if media_type == _FORM:
         return JSON
-    if media_type not in (JSON, NPY, RAW, *PICTURES):
-        raise UnsupportedMediaType(
-            f"bodies of this media type are not read; send {JSON}, {NPY}, {RAW}, {PNG} or {JPEG}"
-        )
     for parameter in parameters.lower().split(";"):
         name, _, value = parameter.partition("=")
         is_charset = media_type == JSON and name.strip() == "charset"
         if is_charset and value.strip().strip('"') not in ("utf-8", "utf8"):
-            raise UnsupportedMediaType("JSON is read as UTF-8 only")
+            raise UnsupportedMediaType("JSON must be in UTF-8")
     return media_type
 
 
@@ -60,24 +85,30 @@ def choose_response_type(accept: bytes | None, *, is_image: bool) -> str:
 
 @lru_cache(maxsize=256)
 def choose_type(accept: str | None, offers: tuple[str, ...]) -> str:
-    """Choose what to write, by the client's ``Accept``.
+    """Choose the media type of a response by the client's ``Accept``.
+
+    Example:
+        >>> choose_type("image/*, application/json;q=0.1", ("application/json", "image/png"))
+        'image/png'
 
     Args:
         accept: The header; everything is accepted when it is missing.
-        offers: What can be written, the preferred first.
+        offers: The media types that can be written, the preferred first.
 
     Raises:
         NotAcceptable: The client accepts none of them.
 
     Source: RFC 9110, section 12.5.1: the most specific range that matches a type decides its
-        quality; among equals the service's preference decides.
+        quality; among equals the order of the offers decides.
     """
     if accept is None or not accept.strip():
         return offers[0]
     ranges = [_parse_range(item) for item in accept.split(",") if item.strip()]
     best = max(offers, key=lambda offer: _quality(offer, ranges))
     if _quality(best, ranges) <= 0:
-        raise NotAcceptable(f"this answer can be written as {', '.join(offers)}")
+        raise NotAcceptable(
+            f"the response can be written as {', '.join(offers)}; accept one of these"
+        )
     return best
 
 

@@ -1,16 +1,18 @@
-"""The OpenAPI entries of the six calls, which no route of the framework answers."""
+"""The OpenAPI entries of the inference calls, which are not routes of the framework."""
 
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service.api.dialects.native.calls import CALLS, Call
 from service.api.dialects.native.requests import JSON_TEXTS
-from service.api.media_types import JSON, NPY, PICTURES, RAW
+from service.api.media_types import JSON, readable_types, writable_types
 from service.api.problems import PROBLEM_RESPONSE, PROBLEMS
 from service.api.schemas import ProblemDocument
+from service.formats.array_formats import ARRAY_FORMATS
 
 _REFERENCE = "#/components/schemas/{model}"
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
@@ -18,7 +20,7 @@ _STATUSES = sorted({problem.status for problem in PROBLEMS.values()} | {405})
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """Return the whole document: the framework's routes and the six calls."""
+    """Return the whole document: the framework's routes and the inference calls."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
@@ -38,20 +40,20 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def _operation(call: Call) -> dict[str, Any]:
-    reference: dict[str, Any] = {"schema": {"$ref": _REFERENCE.format(model=call.request.__name__)}}
-    bodies = {JSON: reference}
-    if call.rows_field:
-        bodies |= dict.fromkeys((NPY, RAW), _BINARY)
-    if call.rows_field == "inputs":
-        bodies |= dict.fromkeys(PICTURES, _BINARY)
+    readable = readable_types(
+        takes_rows=call.rows_field is not None, is_image=call.rows_field == "inputs"
+    )
     return {
         "tags": ["calls"],
         "summary": call.summary,
         "operationId": call.operation.name,
         "parameters": _query_parameters(call),
-        "requestBody": {"required": call.rows_field is not None, "content": bodies},
+        "requestBody": {
+            "required": call.rows_field is not None,
+            "content": _content(readable, call.request),
+        },
         "responses": {
-            "200": _answer(call),
+            "200": _response(call),
             **{str(status): PROBLEM_RESPONSE for status in _STATUSES},
         },
     }
@@ -75,22 +77,27 @@ def _described(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"content": {JSON: {"schema": schema}}} if name in JSON_TEXTS else {"schema": schema}
 
 
-def _answer(call: Call) -> dict[str, Any]:
-    content: dict[str, Any] = {
-        JSON: {"schema": {"$ref": _REFERENCE.format(model=call.response.__name__)}},
-        NPY: _BINARY,
-        RAW: _BINARY,
+def _response(call: Call) -> dict[str, Any]:
+    media_types = writable_types(is_image=call.returns_rows)
+    descriptions = {
+        "X-Request-Id": "The request's X-Request-Id, or a generated one.",
+        "Server-Timing": "Milliseconds spent on read, queue, inference, write.",
+        "X-Model": "Name of the model.",
+        "X-Model-Version": "Version of the model.",
     }
-    if call.returns_rows:
-        content |= dict.fromkeys(PICTURES, _BINARY)
-    headers = {
-        name: {"schema": {"type": "string"}, "description": description}
-        for name, description in (
-            ("X-Request-Id", "Of the request, or a new one."),
-            ("Server-Timing", "Milliseconds spent on read, queue, inference, write."),
-            ("X-Model", "Who answered."),
-            ("X-Model-Version", "In which version."),
-            ("X-Shape", f"Of {RAW}: the lengths of the array's axes, with commas."),
-        )
+    for media_type, array_format in ARRAY_FORMATS.items():
+        for header in array_format.headers:
+            descriptions[header.name] = f"With {media_type}: {header.description}"
+    return {
+        "description": call.summary,
+        "content": _content(media_types, call.response),
+        "headers": {
+            name: {"schema": {"type": "string"}, "description": description}
+            for name, description in descriptions.items()
+        },
     }
-    return {"description": call.summary, "content": content, "headers": headers}
+
+
+def _content(media_types: tuple[str, ...], model: type[BaseModel]) -> dict[str, Any]:
+    reference = {"schema": {"$ref": _REFERENCE.format(model=model.__name__)}}
+    return {media_type: reference if media_type == JSON else _BINARY for media_type in media_types}

@@ -76,8 +76,7 @@ PROBLEMS: dict[type[errors.LatentServeError], Problem] = {
     ),
     errors.NotAcceptable: Problem(
         406, "not-acceptable", "No media type the client accepts can be written",
-        "Accept application/json, application/x-npy, application/octet-stream or, for rows of image"
-        " models, image/png or image/jpeg.",
+        "Accept one of the media types that the detail lists.",
     ),
     errors.CapabilityMissing: Problem(
         409, "capability-missing", "The model does not serve this call",
@@ -97,8 +96,7 @@ PROBLEMS: dict[type[errors.LatentServeError], Problem] = {
     ),
     errors.UnsupportedMediaType: Problem(
         415, "unsupported-media-type", "The body's media type cannot be read",
-        "Send application/json, application/x-npy, application/octet-stream or, to image models,"
-        " image/png or image/jpeg, without Content-Encoding.",
+        "Send one of the media types that the detail lists, without Content-Encoding.",
     ),
     errors.InvalidInput: Problem(
         422, "invalid-input", "A shape, range, type or field is wrong",

@@ -1,4 +1,9 @@
-"""The manifest as bytes: signed with its own digest, and refused unless it is whole and sound."""
+"""The manifest as bytes, which contain their own SHA-256 digest.
+
+The digest is computed over the file with 64 zeros in its place. Together with the digests of all
+other files, which the manifest lists, it detects every changed byte of a bundle. It is a checksum,
+not a signature: it does not prove who published the bundle.
+"""
 
 import hashlib
 import json
@@ -21,7 +26,7 @@ _JSON_OBJECT = TypeAdapter(dict[str, JsonValue])
 
 
 def write_manifest(manifest: Manifest) -> bytes:
-    """Serialise a manifest and sign it with its own digest, so that no byte can change unseen.
+    """Serialize a manifest and insert its own digest.
 
     Args:
         manifest: The manifest; its ``digest`` is computed here.
@@ -35,13 +40,14 @@ def write_manifest(manifest: Manifest) -> bytes:
 
 
 def parse_manifest(content: bytes) -> Manifest:
-    """Read and check ``manifest.json``: version first, then its own digest, then every field.
+    """Parse ``manifest.json``: check its schema version, then its own digest, then every field.
 
     Args:
         content: The bytes of the file.
 
     Returns:
-        The manifest, consistent in itself. That the files are what it says is ``storage``'s part.
+        The manifest, consistent in itself. Whether the files have the digests that it states is
+        checked by ``storage.read_bundle``.
 
     Raises:
         InvalidManifest: The bytes are not JSON of the schema, or fields contradict each other.
@@ -67,21 +73,23 @@ def parse_manifest(content: bytes) -> Manifest:
 def _check_schema_version(stated: object) -> None:
     numbers = _SEMANTIC_VERSION.fullmatch(stated) if isinstance(stated, str) else None
     if numbers is None:
-        raise InvalidManifest(f"{MANIFEST_FILE} states no semantic schema_version")
+        raise InvalidManifest(f"{MANIFEST_FILE} has no schema_version of the form 1.0.0")
     major, minor, _ = (int(part) for part in SCHEMA_VERSION.split("."))
     if int(numbers[1]) != major or int(numbers[2]) > minor:
         raise UnsupportedSchemaVersion(
-            f"bundle schema {numbers[0]} is not readable by this release (it reads {major}.0 to"
-            f" {major}.{minor})"
+            f"the bundle has schema version {numbers[0]}; this release reads {major}.0 to"
+            f" {major}.{minor}"
         )
 
 
 def _check_own_digest(content: bytes, stated: object) -> None:
     if not (isinstance(stated, str) and re.fullmatch(r"[0-9a-f]{64}", stated)):
-        raise InvalidManifest(f"{MANIFEST_FILE} states no digest of itself")
+        raise InvalidManifest(f"{MANIFEST_FILE} has no SHA-256 digest of itself")
     unsigned = content.replace(stated.encode(), UNSIGNED.encode(), 1)
     if hashlib.sha256(unsigned).hexdigest() != stated:
-        raise BundleFileCorrupted(f"{MANIFEST_FILE} does not have the digest it states")
+        raise BundleFileCorrupted(
+            f"{MANIFEST_FILE} does not have the digest that it states; publish again"
+        )
 
 
 def _check_file_names(fields: Mapping[str, JsonValue]) -> None:
@@ -92,4 +100,6 @@ def _check_file_names(fields: Mapping[str, JsonValue]) -> None:
         names.extend(item.get("file") for item in graphs.values() if isinstance(item, dict))
     for name in names:
         if not (isinstance(name, str) and _PLAIN_FILE_NAME.fullmatch(name)):
-            raise UnsafeBundlePath(f"{MANIFEST_FILE} lists a file that is not a plain file name")
+            raise UnsafeBundlePath(
+                f"{MANIFEST_FILE} lists a file whose name is not a plain file name"
+            )

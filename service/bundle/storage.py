@@ -1,4 +1,4 @@
-"""Bundles on disk: found, read with every digest verified, and published in one atomic step."""
+"""Bundles on disk: find them, read them with every digest verified, publish them atomically."""
 
 import hashlib
 import io
@@ -37,11 +37,11 @@ class BundleLocation:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose every byte has the digest its manifest states.
+    """A bundle in memory, whose files have the digests that its manifest states.
 
     Attributes:
         location: Where it was read from.
-        manifest: What it says about itself.
+        manifest: Its manifest.
         files: Content of every listed file, by name.
     """
 
@@ -62,19 +62,26 @@ class Bundle:
         try:
             with np.load(io.BytesIO(self.files[file_name]), allow_pickle=False) as archive:
                 arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
-        except Exception as error:  # NumPy, zipfile, zlib and tokenize each raise their own
+        except Exception as error:  # of NumPy, zipfile, zlib, tokenize: each has types of its own
             raise BundleFileCorrupted(f"{file_name} is not an archive of plain arrays") from error
         for name, array in arrays.items():
-            if np.asarray(array).dtype not in _FLOATS:  # bytes, when the archive holds another file
-                raise BundleFileCorrupted(f"{file_name}: {name} is no array of float32 or float64")
+            # NumPy returns bytes for a member of the archive that is not an array.
+            if np.asarray(array).dtype not in _FLOATS:
+                raise BundleFileCorrupted(
+                    f"{file_name}: {name} is not an array of float32 or float64"
+                )
         return arrays
 
 
 def find_bundles(models_dir: Path) -> list[BundleLocation]:
-    """List what lies in a models folder, by name and ascending version, without reading it.
+    """List the bundles in a models folder, by name and ascending version, without reading them.
 
-    Folders whose name is not a positive integer (a publication under way, say) are no versions,
-    and hidden ones (``.git``, what a volume keeps for itself) no models.
+    Folders whose name is not a positive integer (such as an unfinished publication) are not
+    versions, and hidden folders (such as ``.git``, or those of a mounted volume) are not models.
+
+    Example:
+        With ``models/mnist/1``, ``models/mnist/2`` and ``models/mnist/.publishing-x7``,
+        ``find_bundles(Path("models"))`` returns the locations of versions 1 and 2.
 
     Args:
         models_dir: The folder that holds ``<name>/<version>/``.
@@ -93,32 +100,33 @@ def _is_version(name: str) -> bool:
 def read_bundle(location: BundleLocation) -> Bundle:
     """Read a bundle into memory and verify the digest of every file.
 
-    What was verified is what is used: nothing is read from the folder a second time.
+    The content that was verified is the content that is used: nothing is read a second time.
 
     Args:
-        location: The bundle's place.
+        location: The bundle's folder, name and version.
 
     Raises:
-        BundleError: One of its kinds, with the file and the reason.
+        BundleError: One of its subclasses, with the file and the reason.
     """
     manifest = parse_manifest(_read_file(location.folder, MANIFEST_FILE))
     if manifest.name != location.name:
         raise InvalidManifest(
-            f"the manifest is that of {manifest.name}, the folder that of {location.name}"
+            f"the manifest is of model {manifest.name}, but the folder is {location.name}"
         )
     files: dict[str, bytes] = {}
     for file_name, stated in manifest.files.items():
         content = _read_file(location.folder, file_name)
         if hashlib.sha256(content).hexdigest() != stated:
             raise BundleFileCorrupted(
-                f"{file_name} ({len(content)} bytes) does not have the digest of the manifest"
+                f"{file_name} ({len(content)} bytes) does not have the digest that the manifest"
+                " states; copy or publish the bundle again"
             )
         files[file_name] = content
     return Bundle(location, manifest, files)
 
 
 def read_bundle_at(folder: Path) -> Bundle:
-    """Read the bundle in ``<name>/<version>/``, named by its folder alone.
+    """Read the bundle in a folder ``<name>/<version>/``; name and version are those of the folder.
 
     Raises:
         BundleNotFound: The folder is not a version of a model.
@@ -126,7 +134,7 @@ def read_bundle_at(folder: Path) -> Bundle:
     """
     resolved = folder.resolve()
     if not (resolved.is_dir() and _is_version(resolved.name)):
-        raise BundleNotFound(f"{folder} is no bundle: a folder <name>/<version> is expected")
+        raise BundleNotFound(f"{folder} is not a bundle; a folder <name>/<version> is expected")
     return read_bundle(BundleLocation(resolved.parent.name, int(resolved.name), resolved))
 
 
@@ -148,21 +156,22 @@ def _read_file(folder: Path, file_name: str) -> bytes:
 def publish_bundle(
     models_dir: Path, manifest: Manifest, files: Mapping[str, bytes]
 ) -> BundleLocation:
-    """Write a bundle as the next free version, so that no reader ever sees half of one.
+    """Write a bundle as the next free version, atomically: readers see all of it or nothing.
 
-    The files are written to a hidden folder beside their place, synced, and renamed.
+    The files are written to a hidden folder beside their destination and synced; then the folder is
+    renamed.
 
     Args:
-        models_dir: The folder that holds ``<name>/<version>/``; made if need be.
+        models_dir: The folder that holds ``<name>/<version>/``; created if it does not exist.
         manifest: The manifest; its ``files`` and ``digest`` are computed here.
         files: Content by plain file name, without the manifest.
 
     Returns:
-        Where the bundle now lies.
+        Folder, name and version of the published bundle.
 
     Raises:
-        InvalidManifest: Manifest and files do not fit together.
-        UnsafeBundlePath: A file name is not a plain one.
+        InvalidManifest: Manifest and files contradict each other.
+        UnsafeBundlePath: A file name is not a plain file name.
     """
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     content = write_manifest(manifest.model_copy(update={"files": digests}))
@@ -193,7 +202,7 @@ def _rename_to_next_version(draft: Path, parent: Path) -> BundleLocation:
         version = max(taken, default=0) + 1
         try:
             draft.rename(parent / str(version))
-        except OSError:  # another publication took that version in between
+        except OSError:  # another process has published this version in the meantime
             if not (parent / str(version)).exists():
                 raise
             continue
@@ -202,7 +211,7 @@ def _rename_to_next_version(draft: Path, parent: Path) -> BundleLocation:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename last: after a power cut the bundle is there, not only its bytes."""
+    """Write a folder's entries to disk, so that a renamed folder is there after a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

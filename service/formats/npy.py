@@ -1,4 +1,4 @@
-"""NumPy's ``.npy`` files: the dense media type that needs no schema."""
+"""NumPy's ``.npy`` files: arrays with their type and shape."""
 
 import io
 import warnings
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.arrays import FloatArray
 from service.errors import InvalidInput, MalformedBody
-from service.formats.rows import RowFormat, Shape
+from service.formats.row_format import RowFormat, Shape
 
 _HEADERS = {
     (1, 0): npy_format.read_array_header_1_0,
@@ -22,8 +22,8 @@ _NUMBERS = "fiu"
 _MAX_AXES = 32
 _MAX_AXIS_LENGTH = 2**63 - 1
 _VERSION_1 = npy_format.magic(1, 0)
-_LENGTH = slice(8, 10)  # of the header: two bytes after magic and version
-_MAX_KEPT_HEADER_BYTES = 512
+_LENGTH = slice(8, 10)  # where the header states its length: after magic and version
+_MAX_CACHED_HEADER_BYTES = 512
 
 
 class _Header(NamedTuple):
@@ -36,8 +36,12 @@ class _Header(NamedTuple):
 def read_npy(body: bytes, row_format: RowFormat) -> FloatArray:
     """Read rows from a ``.npy`` file.
 
-    The header is believed only as far as the bytes that follow bear it out, and pickled
-    objects are never loaded.
+    The header must state exactly as many bytes as follow it, and pickled objects are never loaded.
+
+    Example:
+        >>> row_format = RowFormat(field="inputs", model="plane", shape=(2,), max_rows=10)
+        >>> read_npy(write_npy(np.array([[1, 2]], np.int64)), row_format)
+        array([[1., 2.]], dtype=float32)
 
     Args:
         body: The file; float, signed or unsigned integers, C or Fortran order, any byte order.
@@ -48,7 +52,7 @@ def read_npy(body: bytes, row_format: RowFormat) -> FloatArray:
         Contiguous float32, shape (rows, *row shape).
 
     Raises:
-        MalformedBody: Not a ``.npy`` file, or its bytes are not those of its header.
+        MalformedBody: The body is not a ``.npy`` file, or not as long as its header states.
         InvalidInput: Another shape, type or range than the model takes.
         TooManyRows: More rows than the limit.
     """
@@ -56,14 +60,9 @@ def read_npy(body: bytes, row_format: RowFormat) -> FloatArray:
     if dtype.kind not in _NUMBERS:
         raise InvalidInput.at(
             f"/{row_format.field}",
-            f"the array's type is {dtype.name}; floats or integers are expected",
+            f"the array has type {dtype.name}; floats or integers are expected",
         )
-    if shape[1:] not in row_format.forms:
-        forms = " or ".join(str(("rows", *form)).replace("'", "") for form in row_format.forms)
-        raise InvalidInput.at(
-            f"/{row_format.field}", f"the array has shape {shape}, the model takes {forms}"
-        )
-    row_format.check_row_count(shape[0])
+    row_format.check_shape(shape)
     values = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order else "C")
     if row_format.is_image and dtype == np.uint8:
         values = values.astype(np.float32) / np.float32(255)
@@ -71,19 +70,19 @@ def read_npy(body: bytes, row_format: RowFormat) -> FloatArray:
 
 
 def _read_header(body: bytes) -> tuple[Shape, bool, np.dtype[Any], memoryview]:
-    """Read what the file says about itself, and believe it only if its length agrees."""
+    """Return shape, order, type and content of an array, after a check of the content's length."""
     if not body:
         raise MalformedBody("the body is empty; a .npy file is expected")
     end = _LENGTH.stop + int.from_bytes(body[_LENGTH], "little")
-    if body.startswith(_VERSION_1) and end <= _MAX_KEPT_HEADER_BYTES:
-        header = _parse_kept_header(body[:end])
+    if body.startswith(_VERSION_1) and end <= _MAX_CACHED_HEADER_BYTES:
+        header = _parse_cached_header(body[:end])
     else:
         header = _parse_header(body)
     content = memoryview(body)[header.end :]
-    promised = prod(header.shape) * header.dtype.itemsize
-    if promised != len(content):
+    stated = prod(header.shape) * header.dtype.itemsize
+    if stated != len(content):
         raise MalformedBody(
-            f"the header of the .npy file promises {promised} bytes of data, {len(content)} follow"
+            f"the .npy header states {stated} bytes of data; {len(content)} follow it"
         )
     return header.shape, header.fortran_order, header.dtype, content
 
@@ -92,21 +91,21 @@ def _parse_header(body: bytes) -> _Header:
     stream = io.BytesIO(body)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of text that the client wrote
+            warnings.simplefilter("ignore")  # about the client's text
             read_header = _HEADERS[npy_format.read_magic(stream)]
             shape, fortran_order, dtype = read_header(stream)
     except Exception as error:
-        # NumPy evaluates the header as a Python literal: any text may be there, and raise anything.
+        # NumPy parses the header as a Python literal: any text can be in it and raise any error.
         raise MalformedBody("the body is not a .npy file of version 1.0 or 2.0") from error
     if dtype.hasobject:
-        raise MalformedBody("the array holds Python objects; pickled data is never loaded")
+        raise MalformedBody("the array holds Python objects, which are never loaded; send numbers")
     if len(shape) > _MAX_AXES or not all(0 <= length <= _MAX_AXIS_LENGTH for length in shape):
-        raise MalformedBody("the header of the .npy file states a shape that no array has")
+        raise MalformedBody("the .npy header states a shape that is not valid")
     return _Header(tuple(map(int, shape)), fortran_order, dtype, stream.tell())
 
 
-# Clients send the same few headers over and over, and one takes longer to parse than a row.
-_parse_kept_header = lru_cache(maxsize=256)(_parse_header)
+# Clients send the same few headers again and again, and one takes longer to parse than a row.
+_parse_cached_header = lru_cache(maxsize=256)(_parse_header)
 
 
 def write_npy(values: NDArray[Any]) -> bytes:

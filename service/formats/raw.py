@@ -1,4 +1,4 @@
-"""Bare float32 numbers, little-endian and row after row: the media type without a header."""
+"""Bare float32 numbers, little-endian and row after row: the format without a header."""
 
 from functools import lru_cache
 from typing import Any
@@ -8,16 +8,20 @@ from numpy.typing import NDArray
 
 from service.arrays import FloatArray
 from service.errors import InvalidInput, MalformedBody
-from service.formats.rows import RowFormat
+from service.formats.row_format import RowFormat, Shape
 
 _NUMBER = np.dtype("<f4")
-# A smaller answer is copied: that costs less than to keep the whole batch that it was cut from
-# until a slow client has read it.
+# A smaller array is copied: that costs less than keeping the whole batch that it is a slice of
+# in memory until a slow client has read it.
 _MIN_SHARED_BYTES = 64 * 1024
 
 
 def read_raw(body: bytes, row_format: RowFormat) -> FloatArray:
     """Read rows whose shape only the model knows, without a copy.
+
+    Example:
+        For a model whose rows have 784 values, ``rows.astype("<f4").tobytes()`` of a NumPy array
+        of shape (64, 784) is the body of 64 rows.
 
     Args:
         body: Rows in row-major order, nothing between them.
@@ -27,8 +31,8 @@ def read_raw(body: bytes, row_format: RowFormat) -> FloatArray:
         Contiguous float32, shape (rows, *row shape); on little-endian machines the body itself.
 
     Raises:
-        MalformedBody: There is no body.
-        InvalidInput: The bytes are no whole number of rows, or a value is not one of a row's.
+        MalformedBody: The body is empty.
+        InvalidInput: The bytes are not a whole number of rows, or a value is out of range.
         TooManyRows: More rows than the limit.
     """
     if not body:
@@ -38,8 +42,8 @@ def read_raw(body: bytes, row_format: RowFormat) -> FloatArray:
     if rest:
         raise InvalidInput.at(
             f"/{row_format.field}",
-            f"the body has {len(body)} bytes: {rows} rows of {row_bytes} ({row_format.size}"
-            f" float32 values) and a rest of {rest}",
+            f"the body has {len(body)} bytes, which is {rest} more than {rows} rows;"
+            f" model {row_format.model} takes {row_bytes} bytes a row ({row_format.size} float32)",
         )
     row_format.check_row_count(rows)
     return row_format.cast(np.frombuffer(body, _NUMBER))
@@ -57,14 +61,19 @@ def write_raw(values: NDArray[Any]) -> bytes | memoryview:
     return numbers.reshape(-1).data.cast("B")
 
 
-def raw_shape(values: NDArray[Any]) -> bytes:
-    """Say what shape the numbers of ``write_raw`` have: lengths with commas between them."""
+def shape_value(values: NDArray[Any]) -> bytes:
+    """Return the shape of what ``write_raw`` writes, as the value of a header.
+
+    Example:
+        >>> shape_value(np.zeros((64, 28, 28, 1)))
+        b'64,28,28,1'
+    """
     fields = values.dtype.names
     return _with_commas((*values.shape, len(fields)) if fields else values.shape)
 
 
 @lru_cache(maxsize=256)
-def _with_commas(lengths: tuple[int, ...]) -> bytes:
+def _with_commas(lengths: Shape) -> bytes:
     return b",".join([b"%d" % length for length in lengths])
 
 

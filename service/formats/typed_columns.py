@@ -1,7 +1,6 @@
 """Tables of numbers, booleans and categories, column by column.
 
-The quick way for rows that are as they should be. Why others are not is found out value by value,
-elsewhere.
+The fast path for rows without errors; ``row_lists`` finds what is wrong with others.
 """
 
 from typing import Any, cast
@@ -20,13 +19,23 @@ _TYPES: dict[str, tuple[type[Any], ...]] = {
 
 
 class TypedColumns:
-    """What the values of a row may be, prepared for many rows at once."""
+    """The types of a table's columns, prepared for many rows at once.
+
+    Example:
+        >>> columns = (
+        ...     ColumnSpec(name="age", nullable=True),
+        ...     ColumnSpec(name="city", type="categorical", vocabulary=("Bern", "Oslo")),
+        ... )
+        >>> TypedColumns(columns).numbers([[41, "Oslo"], [None, "Bern"]])
+        array([[41.,  1.],
+               [nan,  0.]])
+    """
 
     def __init__(self, columns: tuple[ColumnSpec, ...]) -> None:
-        """Prepare.
+        """Prepare columns.
 
         Args:
-            columns: Names and types of a row's values.
+            columns: Names and types of the values of a row.
         """
         self._types = [_types_of(column) for column in columns]
         self._codes = [_codes_of(column) for column in columns]
@@ -39,11 +48,11 @@ class TypedColumns:
         self._nullable = np.array([column.nullable for column in columns])
 
     def numbers(self, rows: list[object]) -> NDArray[np.float64] | None:
-        """Turn rows of JSON values into the numbers that graphs take.
+        """Convert rows of JSON values into the numbers that graphs take.
 
         Returns:
             Shape (rows, columns), with NaN for null; None when a row has another length, or a
-            value another type or no place in its column's vocabulary.
+            value has another type or is not in the vocabulary of its column.
         """
         if set(map(type, rows)) != {list}:
             return None
@@ -61,8 +70,12 @@ class TypedColumns:
             return None
         return numbers
 
+    @np.errstate(invalid="ignore")  # bytes of a client may be signaling NaNs
     def wrong(self, rows: FloatArray) -> NDArray[np.bool_]:
-        """Find what is neither finite, nor the code of a category or boolean, nor may be missing.
+        """Find the values that their columns do not take.
+
+        A numeric column takes finite numbers, a boolean column 0 and 1, a categorical column the
+        positions in its vocabulary, a nullable column also NaN.
 
         Args:
             rows: Shape (rows, columns).
@@ -70,7 +83,7 @@ class TypedColumns:
         Returns:
             Booleans of the same shape.
         """
-        right = (rows < self._code_counts) & (rows > -np.inf)  # of NaN neither is true
+        right = (rows < self._code_counts) & (rows > -np.inf)  # false for NaN
         right &= ~self._has_codes | ((rows >= 0) & (rows == np.floor(rows)))
         right |= np.isnan(rows) & self._nullable
         return ~right
@@ -84,10 +97,10 @@ def _types_of(column: ColumnSpec) -> set[type[Any]]:
 
 
 def _codes_of(column: ColumnSpec) -> dict[object, int | None]:
-    """Return the position of every category; nothing for a column of another type."""
+    """Return the position of every category; an empty dict for a column of another type."""
     codes: dict[object, int | None] = {
         value: position for position, value in enumerate(column.vocabulary or ())
     }
     if codes and column.nullable:
-        codes[None] = None  # which NumPy makes NaN
+        codes[None] = None  # NumPy converts it to NaN
     return codes

@@ -1,29 +1,23 @@
-"""Which media types are read and written, and which one a client wants."""
+"""Content negotiation: the media type of a body, and of the response to an Accept header."""
 
+import re
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.media_types import (
-    JPEG,
-    JSON,
-    NPY,
-    PNG,
-    RAW,
-    body_type,
-    choose_type,
-    readable_types,
-    writable_types,
-)
+from service.api.media_types import body_type, choose_type, readable_types, writable_types
 from service.errors import NotAcceptable, UnsupportedMediaType
+from tests.api.clients import JPEG, JSON, NPY, PNG, RAW
 
+HTTP_API = Path(__file__).parents[2] / "docs" / "http-api.md"
 DENSE = (JSON, NPY, RAW)
 ALL = (JSON, NPY, RAW, PNG, JPEG)
 
 
-def test_pictures_are_for_models_of_images() -> None:
+def test_picture_formats_are_offered_for_models_of_images_only() -> None:
     assert readable_types(takes_rows=True, is_image=True) == ALL
     assert readable_types(takes_rows=True, is_image=False) == DENSE
     assert readable_types(takes_rows=False, is_image=True) == (JSON,)
@@ -65,14 +59,16 @@ def test_a_body_has_the_media_type_it_states_or_is_json(
     "content_type",
     ["text/plain", "application/octets", "image/gif", "image/*", "json", "application/json2"],
 )
-def test_other_media_types_are_refused(content_type: str) -> None:
-    with pytest.raises(UnsupportedMediaType, match="bodies of this media type are not read"):
+def test_other_media_types_are_rejected(content_type: str) -> None:
+    with pytest.raises(
+        UnsupportedMediaType, match="this media type is not supported; send application/json, "
+    ):
         body_type(content_type)
 
 
 @pytest.mark.parametrize("charset", ["latin-1", "utf-16", '"iso-8859-1"'])
 def test_json_is_read_as_utf_8_only(charset: str) -> None:
-    with pytest.raises(UnsupportedMediaType, match="JSON is read as UTF-8 only"):
+    with pytest.raises(UnsupportedMediaType, match="JSON must be in UTF-8"):
         body_type(f"application/json; charset={charset}")
 
 
@@ -120,7 +116,7 @@ def test_the_best_type_that_a_client_accepts_is_chosen(accept: str | None, chose
         "json",
     ],
 )
-def test_a_client_that_accepts_nothing_that_is_offered_is_told_what_is(accept: str) -> None:
+def test_a_client_that_accepts_none_of_the_offers_is_told_the_offers(accept: str) -> None:
     with pytest.raises(NotAcceptable, match="written as application/json, application/x-npy"):
         choose_type(accept, DENSE)
 
@@ -132,6 +128,13 @@ def test_whatever_is_accepted_an_offer_is_chosen_or_the_client_told(accept: str)
 
 
 @given(content_type=st.text(st.sampled_from('aijnops*/;=charset-8 "'), max_size=40))
-def test_whatever_type_is_stated_it_is_known_or_refused(content_type: str) -> None:
+def test_whatever_type_is_stated_it_is_known_or_rejected(content_type: str) -> None:
     with suppress(UnsupportedMediaType):
         assert body_type(content_type) in ALL
+
+
+def test_the_media_types_of_the_documentation_are_those_that_are_read_and_written() -> None:
+    section = HTTP_API.read_text().split("## Media types")[1].split("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+
+    assert set(re.findall(r"`([a-z]+/[^`]+)`", " ".join(cells))) == set(ALL)

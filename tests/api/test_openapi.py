@@ -84,7 +84,7 @@ async def test_errors_of_models_are_problems(document: dict[str, Any]) -> None:
             assert list(responses[status]["content"]) == [PROBLEM]
 
 
-async def test_the_documentation_page_loads_nothing_from_elsewhere(client: Client) -> None:
+async def test_the_documentation_page_loads_nothing_from_other_hosts(client: Client) -> None:
     page = await client.get("/docs")
 
     assert page.status_code == 200

@@ -148,7 +148,7 @@ async def test_one_row_more_than_the_limit_is_too_many(tiny_models_dir: Path) ->
         for response, detail in (
             (
                 await client.call("encode", model="plane", inputs=PLANE.rows(4).tolist()),
-                "4 rows were sent, 3 is the limit",
+                "the request has 4 rows; the limit is 3: split it",
             ),
             (
                 await client.call("sample", model="plane", count=4),

@@ -1,4 +1,4 @@
-"""Bundles on disk: published whole or not at all, and refused when a byte is not what it was."""
+"""Bundles on disk are published completely or not at all, and rejected when a byte has changed."""
 
 import io
 import os
@@ -44,7 +44,7 @@ EVERY_FILE = [MANIFEST_FILE, *LISTED_FILES]
 
 @pytest.fixture
 def stamp(tiny_models_dir: Path, tmp_path: Path) -> BundleLocation:
-    """A published bundle that a test may spoil."""
+    """A published bundle that a test may damage."""
     folder = tmp_path / "models" / STAMP.name / "1"
     shutil.copytree(tiny_models_dir / STAMP.name / "1", folder)
     return BundleLocation(STAMP.name, 1, folder)
@@ -77,7 +77,7 @@ def test_publishing_never_reuses_a_version_below_the_highest(tmp_path: Path) -> 
     assert publish_tiny(tmp_path, PLANE).version == 42
 
 
-def test_folders_that_are_no_versions_do_not_count(tmp_path: Path) -> None:
+def test_folders_that_are_not_versions_are_ignored(tmp_path: Path) -> None:
     for name in ("latest", "0", "09", "-3", "1.5", "٩", ".publishing-x"):
         (tmp_path / "plane" / name).mkdir(parents=True)
 
@@ -101,7 +101,7 @@ def test_bundles_are_found_by_name_and_by_number(tmp_path: Path) -> None:
     assert found == [("a", 3), ("b", 1), ("b", 2), ("b", 10)]
 
 
-def test_publishers_at_the_same_time_each_get_a_version_and_readers_see_whole_bundles(
+def test_concurrent_publishers_get_a_version_each_and_readers_see_complete_bundles(
     tmp_path: Path,
 ) -> None:
     publishers, each = 4, 3
@@ -114,11 +114,11 @@ def test_publishers_at_the_same_time_each_get_a_version_and_readers_see_whole_bu
 
     def read_until_finished() -> int:
         start.wait()
-        most = 0
+        max_seen = 0
         while not finished.is_set():
             bundles = [read_bundle(location) for location in find_bundles(tmp_path)]
-            most = max(most, len(bundles))
-        return most
+            max_seen = max(max_seen, len(bundles))
+        return max_seen
 
     with ThreadPoolExecutor(publishers + 1) as threads:
         reader = threads.submit(read_until_finished)
@@ -133,7 +133,7 @@ def test_publishers_at_the_same_time_each_get_a_version_and_readers_see_whole_bu
     assert [location.version for location in find_bundles(tmp_path)] == sorted(taken)
 
 
-def test_a_version_that_another_publisher_took_in_between_is_left_alone(
+def test_a_version_that_another_process_publishes_meanwhile_is_not_overwritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rename = Path.rename
@@ -171,7 +171,7 @@ def test_a_publication_that_fails_at_any_file_leaves_nothing(
     assert list((tmp_path / "plane").iterdir()) == []
 
 
-def test_a_publisher_that_is_killed_leaves_nothing_that_counts(tmp_path: Path) -> None:
+def test_a_publisher_that_is_killed_leaves_a_hidden_folder_that_is_ignored(tmp_path: Path) -> None:
     program = (
         "import os, sys, pathlib; from tests.bundles import PLANE, publish_tiny; synced = [];"
         "os.fsync = lambda descriptor: os._exit(9) if len(synced) == 3 else synced.append(1);"
@@ -216,7 +216,7 @@ def test_a_file_that_would_leave_the_folder_is_not_published(name: str, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_in_the_place_of_the_manifest_is_not_published(tmp_path: Path) -> None:
+def test_a_file_with_the_name_of_the_manifest_is_not_published(tmp_path: Path) -> None:
     with pytest.raises(InvalidManifest, match="its own digest"):
         publish_bundle(tmp_path, complete(PLANE), tiny_files(PLANE) | {MANIFEST_FILE: b"{}"})
 
@@ -229,7 +229,7 @@ def test_a_missing_file_is_named(file_name: str, stamp: BundleLocation) -> None:
         read_bundle(stamp)
 
 
-def test_a_folder_without_a_manifest_is_no_bundle(stamp: BundleLocation) -> None:
+def test_a_folder_without_a_manifest_is_not_a_bundle(stamp: BundleLocation) -> None:
     (stamp.folder / MANIFEST_FILE).unlink()
 
     with pytest.raises(BundleNotFound, match=MANIFEST_FILE):
@@ -286,7 +286,7 @@ def test_a_damaged_manifest_is_named(
 
 
 @pytest.mark.parametrize("file_name", EVERY_FILE)
-def test_a_link_out_of_the_folder_is_refused_though_its_content_is_right(
+def test_a_link_to_outside_the_folder_is_rejected_even_with_the_right_content(
     file_name: str, stamp: BundleLocation, tmp_path: Path
 ) -> None:
     outside = tmp_path / "outside"
@@ -297,14 +297,14 @@ def test_a_link_out_of_the_folder_is_refused_though_its_content_is_right(
         read_bundle(stamp)
 
 
-def test_a_link_that_stays_in_the_folder_is_followed(stamp: BundleLocation) -> None:
+def test_a_link_inside_the_folder_is_followed(stamp: BundleLocation) -> None:
     (stamp.folder / "encoder.onnx").rename(stamp.folder / "same-content")
     (stamp.folder / "encoder.onnx").symlink_to("same-content")
 
     assert read_bundle(stamp).files == tiny_files(STAMP)
 
 
-def test_a_link_in_a_circle_is_missing(stamp: BundleLocation) -> None:
+def test_a_link_to_itself_is_a_missing_file(stamp: BundleLocation) -> None:
     (stamp.folder / "encoder.onnx").unlink()
     (stamp.folder / "encoder.onnx").symlink_to("encoder.onnx")
 
@@ -314,7 +314,7 @@ def test_a_link_in_a_circle_is_missing(stamp: BundleLocation) -> None:
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo], ids=["a folder", "a pipe"])
 @pytest.mark.timeout(10)
-def test_what_is_no_plain_file_is_refused_and_never_waited_for(
+def test_what_is_not_a_plain_file_is_rejected_without_reading_it(
     make: Callable[[Path], None], stamp: BundleLocation
 ) -> None:
     (stamp.folder / "golden.npz").unlink()
@@ -335,13 +335,13 @@ def test_a_version_may_be_a_link_to_a_folder_elsewhere(
     assert read_bundle(found).files == tiny_files(STAMP)
 
 
-def test_a_bundle_in_the_folder_of_another_model_is_refused(
+def test_a_bundle_in_the_folder_of_another_model_is_rejected(
     tiny_models_dir: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(tiny_models_dir / "plane" / "1", tmp_path / "wave" / "1")
     (found,) = find_bundles(tmp_path)
 
-    with pytest.raises(InvalidManifest, match="that of plane, the folder that of wave"):
+    with pytest.raises(InvalidManifest, match="of model plane, but the folder is wave"):
         read_bundle(found)
 
 
@@ -357,7 +357,7 @@ def test_a_bundle_is_read_by_its_folder_alone(
 
 
 @pytest.mark.parametrize("place", ["plane", "plane/2", "plane/1/manifest.json", "nowhere/1"])
-def test_what_is_no_version_of_a_model_is_not_found(place: str, tiny_models_dir: Path) -> None:
+def test_what_is_not_a_version_of_a_model_is_not_found(place: str, tiny_models_dir: Path) -> None:
     with pytest.raises(BundleNotFound, match="<name>/<version>"):
         read_bundle_at(tiny_models_dir / place)
 
@@ -393,7 +393,7 @@ class Bomb:
         return Path.touch, (self.path,)
 
 
-def test_pickled_objects_are_refused_and_never_run(tmp_path: Path) -> None:
+def test_pickled_objects_are_rejected_and_never_run(tmp_path: Path) -> None:
     bomb = Bomb(tmp_path / "exploded")
     pickle.loads(pickle.dumps(bomb))  # noqa: S301  # it works
     bomb.path.unlink()
@@ -413,7 +413,7 @@ def npy(values: np.ndarray) -> bytes:
 @pytest.mark.parametrize(
     "content", [b"", b"PK\x03\x04", npy(np.zeros(3)), b"\x93NUMPY", b"0 1 2\n"]
 )
-def test_what_is_no_archive_is_refused(content: bytes) -> None:
+def test_what_is_not_an_archive_is_rejected(content: bytes) -> None:
     with pytest.raises(BundleFileCorrupted, match=r"^a\.npz is not an archive"):
         arrays_in(content)
 
@@ -429,8 +429,8 @@ def test_what_is_no_archive_is_refused(content: bytes) -> None:
     ],
     ids=lambda values: values.dtype.name,
 )
-def test_arrays_of_other_types_than_floats_are_refused(values: np.ndarray) -> None:
-    with pytest.raises(BundleFileCorrupted, match=r"^a\.npz: codes is no array of float32"):
+def test_arrays_of_other_types_than_floats_are_rejected(values: np.ndarray) -> None:
+    with pytest.raises(BundleFileCorrupted, match=r"^a\.npz: codes is not an array of float32"):
         arrays_in(archive(codes=values))
 
 
@@ -449,12 +449,12 @@ def test_a_damaged_archive_never_gives_other_values(position: int, difference: i
     assert all(np.array_equal(array, np.arange(20.0)) for array in read.values())
 
 
-def test_a_rewritten_manifest_with_a_right_digest_still_speaks_for_its_files(
+def test_files_are_checked_against_a_rewritten_manifest_too(
     stamp: BundleLocation,
 ) -> None:
     manifest = read_bundle(stamp).manifest
-    lie = {**manifest.files, "encoder.onnx": "0" * 64}
-    content = write_manifest(manifest.model_copy(update={"files": lie}))
+    wrong = {**manifest.files, "encoder.onnx": "0" * 64}
+    content = write_manifest(manifest.model_copy(update={"files": wrong}))
     (stamp.folder / MANIFEST_FILE).write_bytes(content)
 
     with pytest.raises(BundleFileCorrupted, match=r"^encoder\.onnx"):

@@ -171,7 +171,7 @@ BODIES = (
     Case(
         "duplicate keys",
         400,
-        "the body names a field twice",
+        "the body contains a field twice",
         text(f'{{"model": "plane", "inputs": [{ROW}], "model": "stamp"}}'),
     ),
     Case(
@@ -183,13 +183,13 @@ ROWS = (
     Case(
         "ragged rows",
         422,
-        "row 1 has 3 values, the model takes 4",
+        "row 1 has 3 values; model plane takes 4",
         fields(inputs=[ROW, ROW[:3]]),
     ),
     Case(
         "wrong width",
         422,
-        "row 0 has 5 values, the model takes 4 (1 more row is wrong)",
+        "row 0 has 5 values; model plane takes 4 (1 more row is wrong)",
         fields(inputs=[[*ROW, 0], [*ROW, 0]]),
     ),
     Case("strings", 422, "row 0 has a string where a number is expected", value_of('"1"')),
@@ -224,21 +224,23 @@ ROWS = (
         "row 0 has a value that is not finite as float32",
         value_of("9" * 400),
     ),
-    Case("an empty list", 422, "inputs has no rows; one is the least", fields(inputs=[])),
+    Case("an empty list", 422, "inputs has no rows; send at least one", fields(inputs=[])),
     Case(
-        "an empty row", 422, "row 0 has 0 values, the model takes 4", fields(inputs=[[]])
+        "an empty row", 422, "row 0 has 0 values; model plane takes 4", fields(inputs=[[]])
     ),
     Case(
         "one row that is not in a list",
         422,
-        "inputs is one row; a list of rows is expected: put the row in a list",
+        "inputs is one row; a list of rows is expected: put it in a list",
         fields(inputs=ROW),
     ),
-    Case("no rows at all", 422, "the body has no field inputs", fields()),
+    Case(
+        "no rows at all", 422, "the body has no field inputs; a list of rows is expected", fields()
+    ),
     Case(
         "rows beyond the limit",
         413,
-        "10001 rows were sent, 10000 is the limit",
+        "the request has 10001 rows; the limit is 10000: split it",
         fields(inputs=[ROW] * 10_001),
     ),
     Case(
@@ -332,7 +334,7 @@ MEDIA_TYPES = (
     Case(
         "a wrong media type",
         415,
-        "bodies of this media type are not read;"
+        "this media type is not supported;"
         " send application/json, application/x-npy, application/octet-stream, image/png or"
         " image/jpeg",
         text("0.5,-1.0,2.0,0.25"),
@@ -350,7 +352,7 @@ MEDIA_TYPES = (
     Case(
         "JSON in another character set",
         415,
-        "JSON is read as UTF-8 only",
+        "JSON must be in UTF-8",
         text(json.dumps({"model": "plane", "inputs": [ROW]}).encode("utf-16")),
         content_type="application/json; charset=utf-16",
     ),
@@ -364,8 +366,8 @@ MEDIA_TYPES = (
     Case(
         "an unacceptable Accept",
         406,
-        "this answer can be written as application/json, application/x-npy,"
-        " application/octet-stream",
+        "the response can be written as application/json, application/x-npy,"
+        " application/octet-stream; accept one of these",
         fields(inputs=[ROW]),
         headers={"accept": "text/html, image/*"},
     ),
@@ -382,13 +384,13 @@ ARRAYS = (
     in_npy(
         "an object .npy",
         400,
-        "the array holds Python objects; pickled data is never loaded",
+        "the array holds Python objects, which are never loaded; send numbers",
         npy(np.array([ROW], object), allow_pickle=True),
     ),
     in_npy(
         "a truncated .npy",
         400,
-        "the header of the .npy file promises 64 bytes of data, 63 follow",
+        "the .npy header states 64 bytes of data; 63 follow it",
         npy(TABLE)[:-1],
     ),
     in_npy(
@@ -400,7 +402,7 @@ ARRAYS = (
     in_npy(
         "a .npy header that promises 10^15 bytes",
         400,
-        "the header of the .npy file promises 1000000000000000 bytes of data, 0 follow",
+        "the .npy header states 1000000000000000 bytes of data; 0 follow it",
         npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (62500000000000, 4)}"),
     ),
     in_npy(
@@ -412,13 +414,13 @@ ARRAYS = (
     in_npy(
         "a .npy of another shape",
         422,
-        "the array has shape (4, 2), the model takes (rows, 4)",
+        "the array has shape (4, 2); model plane takes (rows, 4)",
         npy(TABLE.T),
     ),
     in_npy(
         "a .npy of text",
         422,
-        "the array's type is str32; floats or integers are expected",
+        "the array has type str32; floats or integers are expected",
         npy(np.array([["a", "b", "c", "d"]])),
     ),
     in_npy(
@@ -447,7 +449,7 @@ PICTURES = (
     Case(
         "a PNG bomb of 20000 by 20000 pixels",
         422,
-        "the picture is huge, the model takes 4 by 6",
+        "the picture is far too large; model stamp takes 4 by 6 pixels",
         lambda: bomb(20_000),
         query="model=stamp",
         content_type=PNG,
@@ -455,7 +457,7 @@ PICTURES = (
     Case(
         "a PNG of another size",
         422,
-        "the picture has 28 by 28 pixels, the model takes 4 by 6",
+        "the picture is 28 by 28 pixels (width by height); model stamp takes 4 by 6: resize it",
         text(picture(28, 28)),
         query="model=stamp",
         content_type=PNG,
@@ -463,7 +465,7 @@ PICTURES = (
     Case(
         "a truncated PNG",
         400,
-        "the body is not a whole PNG picture",
+        "the body is not a complete PNG file",
         text(picture(4, 6)[:-30]),
         query="model=stamp",
         content_type=PNG,
@@ -471,7 +473,7 @@ PICTURES = (
     Case(
         "a JPEG that is called a PNG",
         400,
-        "the body is not a whole PNG picture",
+        "the body is not a complete PNG file",
         text(b"\xff\xd8\xff\xe0" + bytes(100)),
         query="model=stamp",
         content_type=PNG,

@@ -7,24 +7,36 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from service.bundle.manifest import ColumnSpec
-from service.formats.rows import RowFormat
+from service.formats.row_format import RowFormat
 
 MAX_ROWS = 12
 
-TABLE = RowFormat("inputs", (4,), False, False, None, MAX_ROWS)
-GREY = RowFormat("inputs", (3, 2, 1), True, True, None, MAX_ROWS)
-COLOUR = RowFormat("inputs", (2, 3, 3), True, True, None, MAX_ROWS)
-SERIES = RowFormat("inputs", (5, 1), False, True, None, MAX_ROWS)
-CHANNELS = RowFormat("inputs", (3, 2), False, True, None, MAX_ROWS)
-CODES = RowFormat("codes", (2,), False, False, None, MAX_ROWS)
-FORMATS = (TABLE, GREY, COLOUR, SERIES, CHANNELS, CODES)
+
+def format_of(
+    shape: tuple[int, ...], *, model: str = "table", field: str = "inputs", **facts: Any
+) -> RowFormat:
+    """Describe rows of numbers; ``facts`` are further fields of the format."""
+    return RowFormat(field=field, model=model, shape=shape, max_rows=MAX_ROWS, **facts)
+
+
+def image_format(*shape: int) -> RowFormat:
+    return format_of(shape, model="image", is_image=True, has_channels=True)
+
+
+TABLE = format_of((4,))
+GRAY = image_format(3, 2, 1)
+COLOR = image_format(2, 3, 3)
+SERIES = format_of((5, 1), model="series", has_channels=True)
+CHANNELS = format_of((3, 2), model="channels", has_channels=True)
+CODES = format_of((2,), field="codes")
+FORMATS = (TABLE, GRAY, COLOR, SERIES, CHANNELS, CODES)
 
 COLUMNS = (
     ColumnSpec(name="age", nullable=True),
     ColumnSpec(name="member", type="boolean"),
     ColumnSpec(name="city", type="categorical", vocabulary=("Bern", "Oslo", 7)),
 )
-PEOPLE = RowFormat("inputs", (3,), False, False, COLUMNS, MAX_ROWS)
+PEOPLE = format_of((3,), model="people", columns=COLUMNS)
 
 formats = st.sampled_from(FORMATS)
 

@@ -12,20 +12,19 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from service.errors import InvalidInput, MalformedBody, RequestError
-from service.formats.image import read_image, write_image
-from service.formats.rows import RowFormat
-from tests.api.clients import JPEG, PNG
-from tests.formats.formats import COLOUR, GREY, MAX_ROWS
+from service.formats.image import read_jpeg, read_png, write_jpeg, write_png
+from service.formats.row_format import RowFormat
+from tests.formats.formats import COLOR, GRAY, image_format
 
-FORMATS = {PNG: "PNG", JPEG: "JPEG"}
-LARGE = RowFormat("inputs", (16, 24, 3), True, True, None, MAX_ROWS)
+READERS = {"PNG": read_png, "JPEG": read_jpeg}
+LARGE = image_format(16, 24, 3)
 
 
-def picture_of(pixels: np.ndarray, media_type: str = PNG, mode: str | None = None) -> bytes:
+def picture_of(pixels: np.ndarray, file_format: str = "PNG", mode: str | None = None) -> bytes:
     picture = Image.fromarray(pixels)
     stream = BytesIO()
     converted = picture.convert(mode) if mode else picture
-    converted.save(stream, FORMATS[media_type])
+    converted.save(stream, file_format)
     return stream.getvalue()
 
 
@@ -42,64 +41,64 @@ def smooth_pixels(row_format: RowFormat) -> np.ndarray:
     """A gradient, which JPEG keeps nearly unchanged."""
     height, width, channels = row_format.shape
     down, across = np.mgrid[0:height, 0:width]
-    grey = 40 + 6 * down + 4 * across
-    return np.stack([grey + 10 * channel for channel in range(channels)], axis=-1).astype(np.uint8)
+    gray = 40 + 6 * down + 4 * across
+    return np.stack([gray + 10 * channel for channel in range(channels)], axis=-1).astype(np.uint8)
 
 
-@given(pixels=hnp.arrays(np.uint8, COLOUR.shape) | hnp.arrays(np.uint8, GREY.shape))
+@given(pixels=hnp.arrays(np.uint8, COLOR.shape) | hnp.arrays(np.uint8, GRAY.shape))
 def test_a_png_is_read_and_written_to_the_bit(pixels: np.ndarray) -> None:
-    row_format = COLOUR if pixels.shape[2] == 3 else GREY
+    row_format = COLOR if pixels.shape[2] == 3 else GRAY
     picture = picture_of(pixels if pixels.shape[2] == 3 else pixels[..., 0])
 
-    row = read_image(picture, PNG, row_format)
+    row = read_png(picture, row_format)
 
     np.testing.assert_array_equal(
         row, pixels[None].astype(np.float32) / np.float32(255), strict=True
     )
-    np.testing.assert_array_equal(decoded(write_image(row, PNG)).reshape(pixels.shape), pixels)
+    np.testing.assert_array_equal(decoded(write_png(row)).reshape(pixels.shape), pixels)
 
 
 def test_a_jpeg_is_read_and_written_within_its_losses() -> None:
     pixels = smooth_pixels(LARGE)
 
-    row = read_image(picture_of(pixels, JPEG), JPEG, LARGE)
-    written = write_image(pixels[None].astype(np.float32) / np.float32(255), JPEG)
+    row = read_jpeg(picture_of(pixels, "JPEG"), LARGE)
+    written = write_jpeg(pixels[None].astype(np.float32) / np.float32(255))
 
     assert Image.open(BytesIO(written)).format == "JPEG"
     np.testing.assert_allclose(row[0], pixels / 255, atol=0.05)
     np.testing.assert_allclose(decoded(written) / 255, pixels / 255, atol=0.05)
 
 
-def test_a_colour_picture_becomes_grey_for_a_model_of_one_channel() -> None:
+def test_a_color_picture_becomes_gray_for_a_model_of_one_channel() -> None:
     pixels = np.zeros((3, 2, 3), np.uint8)
     pixels[0, 0], pixels[1, 1], pixels[2, 0] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
-    row = read_image(picture_of(pixels), PNG, GREY)
+    row = read_png(picture_of(pixels), GRAY)
 
     expected = pixels @ np.array([0.299, 0.587, 0.114]) / 255
     np.testing.assert_allclose(row[0, ..., 0], expected, atol=1 / 255)
 
 
-def test_a_grey_picture_becomes_colour_for_a_model_of_three_channels() -> None:
-    grey = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
+def test_a_gray_picture_becomes_color_for_a_model_of_three_channels() -> None:
+    gray = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
 
-    row = read_image(picture_of(grey), PNG, COLOUR)
+    row = read_png(picture_of(gray), COLOR)
 
-    np.testing.assert_array_equal(row[0], np.stack([grey] * 3, axis=-1).astype(np.float32) / 255)
+    np.testing.assert_array_equal(row[0], np.stack([gray] * 3, axis=-1).astype(np.float32) / 255)
 
 
 def test_transparency_is_dropped() -> None:
     pixels = np.full((3, 2, 4), 200, np.uint8)
     pixels[..., 3] = [[0, 255], [10, 100], [30, 40]]
 
-    np.testing.assert_array_equal(read_image(picture_of(pixels), PNG, GREY), np.float32(200 / 255))
+    np.testing.assert_array_equal(read_png(picture_of(pixels), GRAY), np.float32(200 / 255))
 
 
 @pytest.mark.parametrize("mode", ["P", "1", "LA", "RGBA"])
 def test_pictures_of_every_mode_keep_black_and_white(mode: str) -> None:
     pixels = np.array([[0, 255], [255, 0], [0, 0]], np.uint8)
 
-    row = read_image(picture_of(pixels, mode=mode), PNG, GREY)
+    row = read_png(picture_of(pixels, mode=mode), GRAY)
 
     np.testing.assert_array_equal(row[0, ..., 0], pixels / 255)
 
@@ -108,66 +107,69 @@ def test_sixteen_bits_a_pixel_are_kept() -> None:
     pixels = np.array([[0, 1], [256, 257], [65_534, 65_535]], np.uint16)
     expected = pixels.astype(np.float32) / np.float32(65_535)
 
-    np.testing.assert_array_equal(read_image(picture_of(pixels), PNG, GREY)[0, ..., 0], expected)
-    wide = RowFormat("inputs", (3, 2, 3), True, True, None, MAX_ROWS)
+    np.testing.assert_array_equal(read_png(picture_of(pixels), GRAY)[0, ..., 0], expected)
+    wide = image_format(3, 2, 3)
     np.testing.assert_array_equal(
-        read_image(picture_of(pixels), PNG, wide)[0], np.stack([expected] * 3, axis=-1)
+        read_png(picture_of(pixels), wide)[0], np.stack([expected] * 3, axis=-1)
     )
 
 
 @pytest.mark.parametrize(("width", "height"), [(3, 2), (2, 2), (1, 1), (28, 28), (5_000, 5_000)])
-def test_a_picture_of_another_size_is_refused_and_never_resized(width: int, height: int) -> None:
+def test_a_picture_of_another_size_is_rejected_and_never_resized(width: int, height: int) -> None:
     stream = BytesIO()
     Image.new("1", (width, height)).save(stream, "PNG")
 
-    with pytest.raises(InvalidInput) as refused:
-        read_image(stream.getvalue(), PNG, GREY)
+    with pytest.raises(InvalidInput) as caught:
+        read_png(stream.getvalue(), GRAY)
 
-    assert str(refused.value) == (
-        f"the picture has {width} by {height} pixels, the model takes 2 by 3"
+    assert str(caught.value) == (
+        f"the picture is {width} by {height} pixels (width by height); model image takes 2 by 3:"
+        " resize it"
     )
 
 
 @pytest.mark.parametrize("side", [20_000, 65_000])
-def test_a_bomb_is_refused_before_a_pixel_of_it_is_decoded(side: int) -> None:
+def test_a_decompression_bomb_is_rejected_before_a_pixel_is_decoded(side: int) -> None:
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    pixels = chunk(b"IDAT", zlib.compress(b""))  # whoever decodes it finds nothing there
+    pixels = chunk(b"IDAT", zlib.compress(b""))  # without any pixels to decode
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b"")
 
-    with pytest.raises(InvalidInput, match="the picture is huge, the model takes 2 by 3"):
-        read_image(bomb, PNG, GREY)
+    with pytest.raises(
+        InvalidInput, match="the picture is far too large; model image takes 2 by 3 pixels"
+    ):
+        read_png(bomb, GRAY)
 
 
-@pytest.mark.parametrize("media_type", [PNG, JPEG])
-def test_a_picture_of_the_other_media_type_is_refused(media_type: str) -> None:
-    (other,) = {PNG, JPEG} - {media_type}
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
+def test_a_picture_of_the_other_file_format_is_rejected(file_format: str) -> None:
+    (other,) = {"PNG", "JPEG"} - {file_format}
 
-    with pytest.raises(MalformedBody, match=f"not a whole {FORMATS[media_type]} picture"):
-        read_image(picture_of(smooth_pixels(GREY)[..., 0], other), media_type, GREY)
-
-
-@pytest.mark.parametrize("media_type", [PNG, JPEG])
-def test_no_bytes_are_no_picture(media_type: str) -> None:
-    with pytest.raises(MalformedBody, match="the body is empty; a picture is expected"):
-        read_image(b"", media_type, GREY)
+    with pytest.raises(MalformedBody, match=f"not a complete {file_format} file"):
+        READERS[file_format](picture_of(smooth_pixels(GRAY)[..., 0], other), GRAY)
 
 
-@pytest.mark.parametrize("media_type", [PNG, JPEG])
-def test_a_picture_cut_short_is_refused(media_type: str) -> None:
-    picture = picture_of(smooth_pixels(LARGE), media_type)
-    end = {PNG: 20, JPEG: 2}[media_type]  # checksums and end markers say nothing about a pixel
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
+def test_an_empty_body_is_not_a_picture(file_format: str) -> None:
+    with pytest.raises(MalformedBody, match=f"the body is empty; a {file_format} file is expected"):
+        READERS[file_format](b"", GRAY)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
+def test_a_truncated_picture_is_rejected(file_format: str) -> None:
+    picture = picture_of(smooth_pixels(LARGE), file_format)
+    end = {"PNG": 20, "JPEG": 2}[file_format]  # checksums and end markers: all pixels are there
 
     for kept in range(0, len(picture) - end, 7):
         with pytest.raises(MalformedBody):
-            read_image(picture[:kept], media_type, LARGE)
+            READERS[file_format](picture[:kept], LARGE)
 
 
-@given(body=st.binary(max_size=100), media_type=st.sampled_from([PNG, JPEG]))
+@given(body=st.binary(max_size=100), file_format=st.sampled_from(["PNG", "JPEG"]))
 def test_whatever_bytes_are_sent_only_a_request_error_is_raised(
-    body: bytes, media_type: str
+    body: bytes, file_format: str
 ) -> None:
     with pytest.raises(RequestError):
-        read_image(body, media_type, GREY)
+        READERS[file_format](body, GRAY)
 
 
 CHUNKS = [b"tRNS", b"PLTE", b"gAMA", b"iCCP", b"zTXt", b"iTXt", b"eXIf", b"acTL", b"fcTL", b"fdAT"]
@@ -177,26 +179,26 @@ CHUNKS = [b"tRNS", b"PLTE", b"gAMA", b"iCCP", b"zTXt", b"iTXt", b"eXIf", b"acTL"
     chunks=st.lists(st.tuples(st.sampled_from(CHUNKS), st.binary(max_size=30)), max_size=3),
     mode=st.sampled_from(["L", "RGB", "P", "1", "LA"]),
 )
-def test_whatever_a_png_says_beside_its_pixels_it_is_read_or_refused(
+def test_whatever_a_png_holds_beside_its_pixels_it_is_read_or_rejected(
     chunks: list[tuple[bytes, bytes]], mode: str
 ) -> None:
     picture = picture_of(np.full((3, 2), 255, np.uint8), mode=mode)
     extra = b"".join(chunk(kind, content) for kind, content in chunks)
     try:
-        row = read_image(picture[:33] + extra + picture[33:], PNG, GREY)
+        row = read_png(picture[:33] + extra + picture[33:], GRAY)
     except RequestError:
         return
     assert row.shape == (1, 3, 2, 1)
 
 
 @given(st.data())
-def test_a_picture_with_bytes_changed_is_read_or_refused(data: st.DataObject) -> None:
-    media_type = data.draw(st.sampled_from([PNG, JPEG]))
-    picture = bytearray(picture_of(smooth_pixels(GREY)[..., 0], media_type))
+def test_a_picture_with_bytes_changed_is_read_or_rejected(data: st.DataObject) -> None:
+    file_format = data.draw(st.sampled_from(["PNG", "JPEG"]))
+    picture = bytearray(picture_of(smooth_pixels(GRAY)[..., 0], file_format))
     for _ in range(data.draw(st.integers(1, 3))):
         picture[data.draw(st.integers(0, len(picture) - 1))] = data.draw(st.integers(0, 255))
     try:
-        row = read_image(bytes(picture), media_type, GREY)
+        row = READERS[file_format](bytes(picture), GRAY)
     except RequestError:
         return
     assert row.shape == (1, 3, 2, 1)
@@ -207,19 +209,19 @@ def test_values_are_clipped_and_rounded_to_pixels() -> None:
     row = np.array([[-0.5, 0.0], [0.499 / 255, 0.501 / 255], [1.0, 1.5]], np.float32)
 
     np.testing.assert_array_equal(
-        decoded(write_image(row.reshape(1, 3, 2, 1), PNG)), [[0, 0], [0, 1], [255, 255]]
+        decoded(write_png(row.reshape(1, 3, 2, 1))), [[0, 0], [0, 1], [255, 255]]
     )
 
 
 @pytest.mark.parametrize(("count", "across", "down"), [(2, 2, 1), (3, 2, 2), (7, 3, 3), (9, 3, 3)])
-@pytest.mark.parametrize("row_format", [GREY, COLOUR], ids=["grey", "colour"])
+@pytest.mark.parametrize("row_format", [GRAY, COLOR], ids=["gray", "color"])
 def test_several_rows_become_a_contact_sheet(
     count: int, across: int, down: int, row_format: RowFormat
 ) -> None:
     height, width, channels = row_format.shape
     pixels = np.random.default_rng(count).integers(0, 255, (count, *row_format.shape), np.uint8)
 
-    sheet = decoded(write_image(pixels.astype(np.float32) / np.float32(255), PNG))
+    sheet = decoded(write_png(pixels.astype(np.float32) / np.float32(255)))
 
     sheet = sheet.reshape(*sheet.shape[:2], channels)
     assert sheet.shape[:2] == (down * (height + 2) - 2, across * (width + 2) - 2)
@@ -229,4 +231,4 @@ def test_several_rows_become_a_contact_sheet(
         place = slice(top, top + height), slice(left, left + width)
         np.testing.assert_array_equal(sheet[place], row)
         covered[place] = True
-    assert (sheet[~covered] == 255).all()  # the gaps, and what the last line lacks
+    assert (sheet[~covered] == 255).all()  # the gaps, and the end of the last line

@@ -13,9 +13,9 @@ from hypothesis.extra import numpy as hnp
 
 from service.errors import InvalidInput, MalformedBody, RequestError, TooManyRows
 from service.formats.npy import read_npy, write_npy
-from service.formats.rows import RowFormat
+from service.formats.row_format import RowFormat
 from tests.api.clients import npy_bytes
-from tests.formats.formats import CODES, COLOUR, GREY, MAX_ROWS, TABLE, formats, rows_of
+from tests.formats.formats import CODES, COLOR, GRAY, MAX_ROWS, TABLE, formats, rows_of
 
 TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 
@@ -68,7 +68,7 @@ def test_rows_in_every_form_come_back_to_the_bit(data: st.DataObject) -> None:
 def test_pixels_of_images_are_divided_by_255() -> None:
     pixels = np.arange(36, dtype=np.uint8).reshape(2, 2, 3, 3) * 7
 
-    found = read_npy(npy_bytes(pixels), COLOUR)
+    found = read_npy(npy_bytes(pixels), COLOR)
 
     np.testing.assert_array_equal(found, pixels.astype(np.float32) / np.float32(255))
 
@@ -96,7 +96,7 @@ def test_whatever_bytes_are_sent_only_a_request_error_is_raised(body: bytes) -> 
         read_npy(body, TABLE)
 
 
-# What a header is made of, in any order: most of it is Python, little of it a header.
+# Pieces of headers, joined in any order: most results are not headers, some are valid Python.
 # fmt: off
 HEADER_PIECES = (
     *("{", "}", "[", "]", "(", ")", "'", '"', "'''", ",", ":", "-", "\\", " ", "\n", "\0"),
@@ -129,7 +129,7 @@ def test_whatever_a_header_says_only_a_request_error_is_raised(
     content=st.binary(max_size=96),
     row_format=formats,
 )
-def test_whatever_shape_and_type_are_stated_rows_are_read_or_refused(
+def test_whatever_shape_and_type_are_stated_rows_are_read_or_rejected(
     shape: list[int], descr: str, content: bytes, row_format: RowFormat
 ) -> None:
     try:
@@ -141,14 +141,14 @@ def test_whatever_shape_and_type_are_stated_rows_are_read_or_refused(
 
 
 @given(st.data())
-def test_a_file_cut_short_is_refused(data: st.DataObject) -> None:
-    body = npy_bytes(data.draw(rows_of(GREY)))
+def test_a_truncated_file_is_rejected(data: st.DataObject) -> None:
+    body = npy_bytes(data.draw(rows_of(GRAY)))
     kept = data.draw(st.integers(0, len(body) - 1))
 
     with pytest.raises(MalformedBody):
-        read_npy(body[:kept], GREY)
+        read_npy(body[:kept], GRAY)
     with pytest.raises(MalformedBody):
-        read_npy(body + b"\0", GREY)
+        read_npy(body + b"\0", GRAY)
 
 
 class _Trap:
@@ -161,14 +161,14 @@ class _Trap:
         return Path.touch, (self._path,)
 
 
-def test_pickled_objects_are_refused_and_never_loaded(tmp_path: Path) -> None:
+def test_pickled_objects_are_rejected_and_never_loaded(tmp_path: Path) -> None:
     sprung = tmp_path / "sprung"
     body = npy_bytes(np.array([[_Trap(sprung)] * 4], object), allow_pickle=True)
 
     np.load(BytesIO(body), allow_pickle=True)
     assert sprung.exists()  # the trap works
     sprung.unlink()
-    with pytest.raises(MalformedBody, match="pickled data is never loaded"):
+    with pytest.raises(MalformedBody, match="Python objects, which are never loaded"):
         read_npy(body, TABLE)
     with pytest.raises(MalformedBody, match=r"not a \.npy file"):
         read_npy(pickle.dumps(_Trap(sprung)), TABLE)
@@ -178,52 +178,54 @@ def test_pickled_objects_are_refused_and_never_loaded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "detail"),
     [
-        (np.array([[True] * 4]), "the array's type is bool; floats or integers are expected"),
-        (np.array([[1j] * 4]), "the array's type is complex128; floats or integers are expected"),
-        (np.array([["a"] * 4]), "the array's type is str32; floats or integers are expected"),
+        (np.array([[True] * 4]), "the array has type bool; floats or integers are expected"),
+        (np.array([[1j] * 4]), "the array has type complex128; floats or integers are expected"),
+        (np.array([["a"] * 4]), "the array has type str32; floats or integers are expected"),
         (
             np.zeros((1, 4), [("secret", "<f4")]),
-            "the array's type is void32; floats or integers are expected",
+            "the array has type void32; floats or integers are expected",
         ),
-        (np.zeros(4), "the array has shape (4,), the model takes (rows, 4)"),
-        (np.zeros(()), "the array has shape (), the model takes (rows, 4)"),
-        (np.zeros((2, 3)), "the array has shape (2, 3), the model takes (rows, 4)"),
-        (np.zeros((0, 4)), "inputs has no rows; one is the least"),
+        (np.zeros(4), "the array has shape (4,); model table takes (rows, 4)"),
+        (np.zeros(()), "the array has shape (); model table takes (rows, 4)"),
+        (np.zeros((2, 3)), "the array has shape (2, 3); model table takes (rows, 4)"),
+        (np.zeros((0, 4)), "inputs has no rows; send at least one"),
     ],
 )
-def test_another_array_than_the_model_takes_is_named(values: np.ndarray, detail: str) -> None:
-    with pytest.raises(InvalidInput) as refused:
+def test_an_array_of_another_type_or_shape_is_rejected_with_what_is_expected(
+    values: np.ndarray, detail: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
         read_npy(npy_bytes(values), TABLE)
 
-    assert str(refused.value) == detail
-    assert [error.pointer for error in refused.value.field_errors] == ["/inputs"]
+    assert str(caught.value) == detail
+    assert [error.pointer for error in caught.value.field_errors] == ["/inputs"]
 
 
-def test_every_form_a_model_takes_is_named() -> None:
-    with pytest.raises(InvalidInput) as refused:
-        read_npy(npy_bytes(np.zeros((2, 2, 2))), GREY)
+def test_the_error_lists_every_shape_that_a_model_takes() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read_npy(npy_bytes(np.zeros((2, 2, 2))), GRAY)
 
-    assert str(refused.value) == (
-        "the array has shape (2, 2, 2), the model takes"
+    assert str(caught.value) == (
+        "the array has shape (2, 2, 2); model image takes"
         " (rows, 3, 2, 1) or (rows, 3, 2) or (rows, 6)"
     )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
-def test_values_that_are_not_finite_as_float32_are_refused(value: float) -> None:
+def test_values_that_are_not_finite_as_float32_are_rejected(value: float) -> None:
     values = np.zeros((3, 4))
     values[1, 2] = value
 
-    with pytest.raises(InvalidInput, match="row 1 has a value that is not finite") as refused:
+    with pytest.raises(InvalidInput, match="row 1 has a value that is not finite") as caught:
         read_npy(npy_bytes(values), TABLE)
 
-    assert [error.pointer for error in refused.value.field_errors] == ["/inputs/1"]
+    assert [error.pointer for error in caught.value.field_errors] == ["/inputs/1"]
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, 255])
-def test_pixels_outside_their_range_are_refused(value: float) -> None:
+def test_pixels_outside_their_range_are_rejected(value: float) -> None:
     with pytest.raises(InvalidInput, match=r"row 0 has a value outside \[0, 1\]"):
-        read_npy(npy_bytes(np.full((1, 6), value)), GREY)
+        read_npy(npy_bytes(np.full((1, 6), value)), GRAY)
 
 
 def test_one_row_more_than_the_limit_is_too_many() -> None:
@@ -246,19 +248,19 @@ def test_one_row_more_than_the_limit_is_too_many() -> None:
         (file_of("-" * 9_000 + "1"), "the body is not a .npy file of version 1.0 or 2.0"),
         (
             file_of(header_of("(1_000_000_000_000_000, 4)")),
-            "the header of the .npy file promises 16000000000000000 bytes of data, 0 follow",
+            "the .npy header states 16000000000000000 bytes of data; 0 follow it",
         ),
         (
             file_of(header_of("(1, 4)"), bytes(15)),
-            "the header of the .npy file promises 16 bytes of data, 15 follow",
+            "the .npy header states 16 bytes of data; 15 follow it",
         ),
         (
             file_of(header_of("(-1, -4)"), bytes(16)),
-            "the header of the .npy file states a shape that no array has",
+            "the .npy header states a shape that is not valid",
         ),
         (
             file_of(header_of(f"(0, {10**40})")),
-            "the header of the .npy file states a shape that no array has",
+            "the .npy header states a shape that is not valid",
         ),
         (
             file_of(header_of("(0,)*70")),
@@ -266,14 +268,14 @@ def test_one_row_more_than_the_limit_is_too_many() -> None:
         ),
     ],
 )
-def test_a_malformed_file_is_refused_with_the_reason(body: bytes, detail: str) -> None:
-    with pytest.raises(MalformedBody) as refused:
+def test_a_malformed_file_is_rejected_with_the_reason(body: bytes, detail: str) -> None:
+    with pytest.raises(MalformedBody) as caught:
         read_npy(body, TABLE)
 
-    assert str(refused.value) == detail
+    assert str(caught.value) == detail
 
 
-@given(rows=rows_of(COLOUR) | rows_of(TABLE))
+@given(rows=rows_of(COLOR) | rows_of(TABLE))
 def test_written_arrays_are_what_numpy_loads(rows: np.ndarray) -> None:
     loaded = np.load(BytesIO(write_npy(rows)), allow_pickle=False)
 
@@ -281,15 +283,15 @@ def test_written_arrays_are_what_numpy_loads(rows: np.ndarray) -> None:
 
 
 @given(st.data())
-def test_a_header_that_was_read_before_vouches_for_no_other_content(data: st.DataObject) -> None:
+def test_content_is_checked_against_a_cached_header_too(data: st.DataObject) -> None:
     rows = data.draw(rows_of(TABLE))
     whole = npy_bytes(rows)
 
     for _ in range(2):
         np.testing.assert_array_equal(read_npy(whole, TABLE), rows)
-        with pytest.raises(MalformedBody, match="promises"):
+        with pytest.raises(MalformedBody, match="bytes of data"):
             read_npy(whole[:-1], TABLE)
-        with pytest.raises(MalformedBody, match="promises"):
+        with pytest.raises(MalformedBody, match="bytes of data"):
             read_npy(whole + b"0", TABLE)
 
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import InvalidInput, MalformedBody, RequestError, TooManyRows
-from service.formats.raw import raw_shape, read_raw, write_raw
-from service.formats.rows import RowFormat
-from tests.formats.formats import CODES, GREY, MAX_ROWS, PEOPLE, TABLE, formats, rows_of
+from service.formats.raw import read_raw, shape_value, write_raw
+from service.formats.row_format import RowFormat
+from tests.formats.formats import CODES, GRAY, MAX_ROWS, PEOPLE, TABLE, formats, rows_of
 
 SCORES = np.array([(0.5, 0.25, True), (1.5, 1.0, False)], "<f4,<f8,?")
 
@@ -28,15 +28,15 @@ def test_rows_are_their_bytes(data: st.DataObject) -> None:
 
 @pytest.mark.skipif(sys.byteorder == "big", reason="big-endian machines must swap bytes")
 def test_a_body_is_not_copied() -> None:
-    body = np.ones((3, *GREY.shape), "<f4").tobytes()
+    body = np.ones((3, *GRAY.shape), "<f4").tobytes()
 
-    found = read_raw(body, GREY)
+    found = read_raw(body, GRAY)
 
     assert np.shares_memory(found, np.frombuffer(body, np.uint8))
 
 
 @given(body=st.binary(max_size=200), row_format=formats | st.just(PEOPLE))
-def test_whatever_bytes_come_they_are_finite_rows_or_refused(
+def test_whatever_bytes_are_sent_they_are_finite_rows_or_rejected(
     body: bytes, row_format: RowFormat
 ) -> None:
     try:
@@ -49,36 +49,35 @@ def test_whatever_bytes_come_they_are_finite_rows_or_refused(
     assert np.isfinite(rows).all() or row_format is PEOPLE
 
 
-@pytest.mark.parametrize(
-    ("length", "detail"),
-    [
-        (15, "the body has 15 bytes: 0 rows of 16 (4 float32 values) and a rest of 15"),
-        (33, "the body has 33 bytes: 2 rows of 16 (4 float32 values) and a rest of 1"),
-    ],
-)
-def test_a_rest_after_the_last_row_is_refused_with_both_counts(length: int, detail: str) -> None:
-    with pytest.raises(InvalidInput) as refused:
+@pytest.mark.parametrize(("length", "left_over", "rows"), [(15, 15, 0), (33, 1, 2)])
+def test_bytes_left_over_after_the_last_row_are_rejected_with_the_counts(
+    length: int, left_over: int, rows: int
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
         read_raw(bytes(length), TABLE)
 
-    assert str(refused.value) == detail
-    assert [error.pointer for error in refused.value.field_errors] == ["/inputs"]
+    assert str(caught.value) == (
+        f"the body has {length} bytes, which is {left_over} more than {rows} rows;"
+        " model table takes 16 bytes a row (4 float32)"
+    )
+    assert [error.pointer for error in caught.value.field_errors] == ["/inputs"]
 
 
-def test_a_rest_of_codes_is_a_fault_of_codes() -> None:
-    with pytest.raises(InvalidInput) as refused:
+def test_bytes_left_over_after_codes_are_an_error_of_the_field_codes() -> None:
+    with pytest.raises(InvalidInput) as caught:
         read_raw(bytes(9), CODES)
 
-    assert [error.pointer for error in refused.value.field_errors] == ["/codes"]
+    assert [error.pointer for error in caught.value.field_errors] == ["/codes"]
 
 
-def test_no_body_is_no_rows() -> None:
+def test_an_empty_body_is_malformed() -> None:
     with pytest.raises(MalformedBody, match="the body is empty; float32 numbers are expected"):
         read_raw(b"", TABLE)
 
 
 def test_one_row_more_than_the_limit_is_too_many() -> None:
     assert len(read_raw(bytes(16 * MAX_ROWS), TABLE)) == MAX_ROWS
-    with pytest.raises(TooManyRows, match=f"{MAX_ROWS + 1} rows were sent, {MAX_ROWS} is the"):
+    with pytest.raises(TooManyRows, match=f"the request has {MAX_ROWS + 1} rows; the limit is"):
         read_raw(bytes(16 * (MAX_ROWS + 1)), TABLE)
 
 
@@ -93,24 +92,24 @@ def test_a_row_that_is_not_finite_is_named(value: float) -> None:
 
 @pytest.mark.parametrize("value", [-0.001, 1.001])
 def test_pixels_have_the_range_of_pixels(value: float) -> None:
-    rows = np.zeros((2, *GREY.shape), "<f4")
+    rows = np.zeros((2, *GRAY.shape), "<f4")
     rows[1, 0, 0, 0] = value
 
     with pytest.raises(InvalidInput, match=r"row 1 has a value outside \[0, 1\]"):
-        read_raw(rows.tobytes(), GREY)
+        read_raw(rows.tobytes(), GRAY)
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (1, 4, 2, 1), (200, 784)])
-def test_an_answer_is_its_numbers_in_row_major_order(shape: tuple[int, ...]) -> None:
+def test_arrays_are_written_in_row_major_order(shape: tuple[int, ...]) -> None:
     values = np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
 
     assert bytes(write_raw(values)) == values.astype("<f4").tobytes()
     assert bytes(write_raw(np.asfortranarray(values))) == values.astype("<f4").tobytes()
-    assert raw_shape(values) == ",".join(map(str, shape)).encode()
+    assert shape_value(values) == ",".join(map(str, shape)).encode()
 
 
 @pytest.mark.skipif(sys.byteorder == "big", reason="big-endian machines must swap bytes")
-def test_only_a_small_answer_is_copied_and_lets_go_of_its_batch() -> None:
+def test_only_a_small_array_is_copied_so_that_its_batch_can_be_freed() -> None:
     batch = np.zeros((256, 784), np.float32)
 
     assert np.shares_memory(np.frombuffer(write_raw(batch), "<f4"), batch)
@@ -121,4 +120,4 @@ def test_scores_become_three_numbers_a_row() -> None:
     written = np.frombuffer(write_raw(SCORES), "<f4").reshape(2, 3)
 
     np.testing.assert_array_equal(written, [[0.5, 0.25, 1], [1.5, 1, 0]])
-    assert raw_shape(SCORES) == b"2,3"
+    assert shape_value(SCORES) == b"2,3"

@@ -13,9 +13,7 @@ router = APIRouter(tags=["health"])
 @router.get("/errors", response_class=HTMLResponse)
 async def list_errors() -> str:
     """Explain every problem that the service answers with."""
-    problems = sorted(
-        PROBLEMS.values(), key=lambda problem: problem.status
-    )
+    problems = sorted(PROBLEMS.values(), key=lambda problem: problem.status)
     rows = "".join(
         f'<tr id="{problem.slug}"><td>{problem.status}<td><code>{problem.slug}</code>'
         f"<td>{escape(problem.title)}<td>{escape(problem.advice)}"

@@ -149,7 +149,10 @@ async def test_a_refused_version_is_listed_with_its_reason_and_the_rest_serves(
     publish_tiny(tmp_path, PLANE)
     broken = publish_tiny(tmp_path, PLANE)
     (broken.folder / "encoder.onnx").write_bytes(b"something else")
-    reason = "BundleFileCorrupted: encoder.onnx (14 bytes) does not have the digest of the manifest"
+    reason = (
+        "BundleFileCorrupted: encoder.onnx (14 bytes) does not have the digest that the manifest"
+        " states; copy or publish the bundle again"
+    )
     async with open_client(tmp_path) as client:
         (model,) = (await client.get("/models")).json()["models"]
         ready = await client.get("/readyz")

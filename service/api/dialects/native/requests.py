@@ -13,21 +13,15 @@ from pydantic_core import ErrorDetails
 from service.api.dialects.dialect import Head, Models, ParsedRequest
 from service.api.dialects.native.calls import Call
 from service.api.dialects.native.schemas import CallFields, SampleFields
-from service.api.media_types import JSON, NPY, RAW, readable_types
+from service.api.media_types import JSON, readable_types
 from service.arrays import FloatArray
 from service.catalog.loading import LoadedModel
 from service.errors import FieldError, InvalidInput, TooManyRows, UnsupportedMediaType
-from service.formats.image import read_image
-from service.formats.json import JsonBody
-from service.formats.npy import read_npy
-from service.formats.raw import read_raw
-from service.formats.rows import (
-    MAX_ERRORS,
-    RowFormat,
-    conditions_array,
-    json_type,
-    pointer_to,
-)
+from service.formats.array_formats import ARRAY_FORMATS
+from service.formats.conditions import conditions_array
+from service.formats.json.body import JsonBody
+from service.formats.json_terms import json_type, pointer_to
+from service.formats.row_format import MAX_ERRORS, RowFormat
 from service.operations.operation import Work
 from service.operations.table import require
 from service.request_context import RequestContext
@@ -79,7 +73,7 @@ def parse_request(
         raise InvalidInput.at("/ids", f"{len(fields.ids)} ids for {count} rows")
     conditions = None
     if fields.conditions is not None or model.manifest.conditions is not None:
-        conditions = conditions_array(fields.conditions, model.manifest.conditions, count)
+        conditions = conditions_array(fields.conditions, model.manifest, count)
     work = Work(rows, conditions, fields.options(), context)
     return ParsedRequest(model, call.operation, work, count, fields)
 
@@ -100,11 +94,7 @@ def _rows(
         return _NO_ROWS
     if json_body is not None:
         return json_body.rows(row_format)
-    if media_type == NPY:
-        return read_npy(body, row_format)
-    if media_type == RAW:
-        return read_raw(body, row_format)
-    return read_image(body, media_type, row_format)
+    return ARRAY_FORMATS[media_type].read(body, row_format)
 
 
 def _row_format(call: Call, model: LoadedModel, media_type: str, max_rows: int) -> RowFormat | None:

@@ -6,14 +6,12 @@ from typing import Any
 from service.api.dialects.dialect import Body, ParsedRequest
 from service.api.dialects.native.calls import Call
 from service.api.dialects.native.schemas import CallFields, RowFields
-from service.api.media_types import JSON, NPY, RAW
+from service.api.media_types import JSON
 from service.api.problems import Headers
 from service.catalog.loading import LoadedModel
-from service.formats.image import write_image
-from service.formats.json import write_json
-from service.formats.npy import write_npy
-from service.formats.raw import raw_shape, write_raw
-from service.formats.rows import rows_to_lists
+from service.formats.array_formats import ARRAY_FORMATS
+from service.formats.json.writing import write_json
+from service.formats.row_lists import rows_to_lists
 from service.operations.operation import Result
 
 
@@ -36,12 +34,10 @@ def write_response(call: Call, request: ParsedRequest, result: Result) -> tuple[
     if media_type == JSON:
         return _write_json(call, request.model, request.options, fields), headers
     main = fields[call.main] if call.record is None else call.record(fields)
-    if media_type == NPY:
-        return write_npy(main), headers
-    if media_type == RAW:
-        headers.append((b"x-shape", raw_shape(main)))
-        return write_raw(main), headers
-    return write_image(main, media_type), headers
+    array_format = ARRAY_FORMATS[media_type]
+    for header in array_format.headers:
+        headers.append((header.encoded_name, header.value(main)))
+    return array_format.write(main), headers
 
 
 def _model_headers(model: LoadedModel, media_type: str) -> Headers:

@@ -171,7 +171,11 @@ ANY_CONDITION = (
             "/ids/1",
             "ids: input should be a valid string or a valid integer, received a number",
         ),
-        ({"conditions": {"label": "cat"}}, "/conditions", "the model takes no conditions"),
+        (
+            {"conditions": {"label": "cat"}},
+            "/conditions",
+            "model plane takes no conditions; leave them out",
+        ),
         (
             {"conditions": ["cat"]},
             "/conditions",

@@ -133,8 +133,8 @@ async def test_what_cannot_be_written_is_not_acceptable(
 
     document = expect_problem(response, 406, "not-acceptable")
     assert document["detail"] == (
-        "this answer can be written as application/json, application/x-npy,"
-        " application/octet-stream"
+        "the response can be written as application/json, application/x-npy,"
+        " application/octet-stream; accept one of these"
     )
 
 

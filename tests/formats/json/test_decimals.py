@@ -1,4 +1,4 @@
-"""Numbers of fixed decimals: valid JSON, near enough, and shaped like the array."""
+"""Numbers of fixed decimals are valid JSON, rounded correctly, and in the array's shape."""
 
 import json
 import re
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from service.api.schemas import MAX_DECIMALS
-from service.formats.decimals import write_decimals
-from service.formats.json import write_json
+from service.formats.json.decimals import write_decimals
+from service.formats.json.writing import write_json
 
 decimal_counts = st.integers(0, MAX_DECIMALS)
 shapes = hnp.array_shapes(min_dims=1, max_dims=4, max_side=5)
@@ -55,7 +55,7 @@ def test_every_number_is_the_nearest_of_its_decimals(values: np.ndarray, decimal
 
 
 @given(values=arrays(3e38), decimals=decimal_counts)
-def test_an_answer_is_rounded_or_where_there_is_no_room_exact(
+def test_an_array_is_rounded_or_where_numbers_are_too_wide_exact(
     values: np.ndarray, decimals: int
 ) -> None:
     written = write_json({"model": "a", "rows": values, "seed": 3}, decimals)
@@ -93,11 +93,13 @@ def test_numbers_are_written_as_wide_as_the_widest(
 
 
 @pytest.mark.parametrize("values", [[9999.6], [-999.6], [1e38, 0], [np.nan], [np.inf], [-np.inf]])
-def test_there_is_room_for_four_characters_before_the_point(values: list[float]) -> None:
+def test_numbers_of_more_than_four_characters_before_the_point_are_not_written(
+    values: list[float],
+) -> None:
     assert write_decimals(np.array(values, np.float32), 0) is None
 
 
-def test_an_array_without_room_is_written_exactly_and_the_others_are_not() -> None:
+def test_only_the_array_whose_numbers_are_too_wide_is_written_exactly() -> None:
     small, large = np.array([[0.123456]], np.float32), np.array([[123456.789]], np.float32)
 
     written = write_json({"small": small, "large": large}, 2)
@@ -106,7 +108,7 @@ def test_an_array_without_room_is_written_exactly_and_the_others_are_not() -> No
     assert np.float32(123456.79) == large[0, 0]  # the shortest text of that very number
 
 
-def test_what_is_no_float32_array_is_written_exactly() -> None:
+def test_what_is_not_a_float32_array_is_written_exactly() -> None:
     p_values = np.array([1 / 3])
 
     written = write_json({"p_values": p_values, "threshold": 0.123456, "warnings": None}, 1)
@@ -118,7 +120,7 @@ def test_what_is_no_float32_array_is_written_exactly() -> None:
     }
 
 
-def test_blocks_of_a_large_array_join_without_a_seam() -> None:
+def test_the_blocks_of_a_large_array_make_one_text() -> None:
     values = np.random.default_rng(5).standard_normal((70, 28, 28, 1), dtype=np.float32)
 
     text = write_decimals(values, 4)

@@ -1,8 +1,8 @@
-"""Nine digits and an exponent, from which every float32 comes back, written by table.
+"""Arrays as JSON text of nine digits and an exponent, which reads back to the same float32.
 
-The shortest text that gives a float32 back takes longer to find than most models take to run.
-Nine digits always do. With them all numbers of an array can be equally wide, which also makes
-them quicker to read: a reader's branches take the same way for every number.
+To find the shortest such text takes longer than many models take to run, but nine digits are always
+enough. With nine digits all numbers of an array can be equally wide, and their digits come from a
+table. Equally wide numbers are also faster to read: a reader's branches are the same for each.
 """
 
 from functools import cache
@@ -13,7 +13,7 @@ import orjson
 from numpy.typing import NDArray
 
 from service.arrays import FloatArray
-from service.formats.fixed_width import FixedWidthText, digit_texts
+from service.formats.json.fixed_width import FixedWidthText, digit_texts
 
 _DECIMALS = 8
 _SIGNIFICAND_BITS = 23
@@ -27,8 +27,9 @@ class _Form(NamedTuple):
     """What all numbers of an array have in common.
 
     Attributes:
-        signed: Whether any has a sign.
-        exponent_width: Characters of the longest exponent, with its ``e``; 0 where none has one.
+        signed: Whether any of them is negative.
+        exponent_width: Number of characters in the widest exponent, with its ``e``; 0 when no
+            number has an exponent.
     """
 
     signed: bool
@@ -36,24 +37,28 @@ class _Form(NamedTuple):
 
     @property
     def number(self) -> bytes:
-        """A number whose digits are still zero, and its exponent blank."""
+        """The text of a number before its digits and exponent are written."""
         return b" " * self.signed + b"0." + b"0" * _DECIMALS + b" " * self.exponent_width
 
 
 def write_scientific(values: FloatArray) -> NDArray[np.uint8] | None:
     """Write an array as nested JSON lists of equally wide numbers that read back to the bit.
 
-    A number is scaled by a power of ten that depends on its binary exponent alone, and rounded
-    to an integer. The power is the least that puts neighbouring float32 numbers more than a unit
-    apart, so the integer is nearer to its number than to any other. It has nine digits at most;
-    from 0.25 up to 2, and for zero, they are the number itself and no exponent follows.
+    A number is scaled by a power of ten that depends on its binary exponent alone, and rounded to
+    an integer of at most nine digits. The power is the smallest for which neighboring float32
+    numbers are more than one unit apart, so the integer is nearer to its own number than to any
+    other. From 0.25 up to 2, and for zero, the digits need no exponent.
+
+    Example:
+        >>> bytes(write_scientific(np.array([0.1234567, 0.7654321], np.float32)))
+        b'[1.23456702e-1,0.76543212   ]'
 
     Args:
-        values: At least one axis, no axis empty.
+        values: At least one axis, each of length 1 or more.
 
     Returns:
-        The text's bytes; None when a number is infinite, not a number or subnormal, and when
-        the shortest texts are so short that these would be more than 1.4 times as long.
+        The bytes of the text; None when a number is infinite, NaN or subnormal, or when the text
+        would be more than 1.4 times as long as that of the shortest numbers.
     """
     form = _form_of(values)
     if form is None or _is_too_long(values, len(form.number)):
@@ -68,8 +73,8 @@ def write_scientific(values: FloatArray) -> NDArray[np.uint8] | None:
 def _form_of(values: FloatArray) -> _Form | None:
     magnitudes = values.view(np.uint32) << 1
     largest = int(magnitudes.max())
-    magnitudes -= 1  # zeros become the largest of all
-    smallest = (int(magnitudes.min()) + 1) % 2**32  # zero only where all are
+    magnitudes -= 1  # zeros wrap around to the maximum, so the minimum is that of the others
+    smallest = (int(magnitudes.min()) + 1) % 2**32  # zero only when all are zero
     if largest >= _INFINITY or 0 < smallest < _MIN_NORMAL:
         return None
     exponents = [_exponents()[magnitude >> 24] for magnitude in (smallest, largest)]
@@ -77,7 +82,7 @@ def _form_of(values: FloatArray) -> _Form | None:
 
 
 def _is_too_long(values: FloatArray, width: int) -> bool:
-    step = values.size // _SAMPLED_VALUES | 1  # odd, not to meet the same columns of every row
+    step = values.size // _SAMPLED_VALUES | 1  # odd: not the same columns of every row
     sample = values.reshape(-1)[::step].copy()
     shortest = len(orjson.dumps(sample, option=orjson.OPT_SERIALIZE_NUMPY)) / len(sample)
     brackets = 2 * (values.shape[-1] == 1)
@@ -85,10 +90,10 @@ def _is_too_long(values: FloatArray, width: int) -> bool:
 
 
 def _places(text: FixedWidthText, form: _Form) -> list[NDArray[Any]]:
-    """Return the places of exponents if there are any, of last digits, first digits, and heads.
+    """Return the places of exponents (if any), last digits, first digits, and signs with points.
 
-    They are written in this order: exponents are written as four characters even where they have
-    fewer, over the last digits.
+    They are written in this order: an exponent is written as four characters even when it has
+    fewer, and the digits written after it replace the superfluous ones.
     """
     point = 1 + form.signed
     places = [text.places(point + 5, 4), text.places(point + 1, 4), text.places(0, point)]
@@ -99,8 +104,8 @@ def _write_block(values: FloatArray, form: _Form, places: list[NDArray[Any]]) ->
     bits = values.view(np.uint32)
     signs_and_exponents = (bits >> _SIGNIFICAND_BITS).astype(np.intp)
     scaled = _scales().take(signs_and_exponents)
-    scaled *= values.astype(np.float64)  # NumPy takes longer to cast and multiply at once
-    # As unsigned integers, which NumPy divides five times as fast.
+    scaled *= values.astype(np.float64)  # faster than to cast and multiply in one call
+    # Unsigned, because NumPy divides unsigned integers five times as fast.
     units = np.rint(scaled, out=scaled).astype(np.int32).view(np.uint32)
     if form.exponent_width:
         places[0][...] = _exponent_texts(form.exponent_width).take(signs_and_exponents)
@@ -119,28 +124,31 @@ def _write_block(values: FloatArray, form: _Form, places: list[NDArray[Any]]) ->
 
 @cache
 def _powers() -> NDArray[np.int64]:
-    """Return the power of ten for every biased binary exponent."""
+    """Return the power of ten by which numbers of each biased binary exponent are scaled."""
     above = (_SIGNIFICAND_BITS + 1 + 127) - np.arange(256)
     powers = np.floor(above * np.log10(2)).astype(np.int64) + 1
-    powers[0] = _DECIMALS  # of zero
+    powers[0] = _DECIMALS  # for zero
     return powers
 
 
 @cache
 def _scales() -> NDArray[np.float64]:
-    """Return what numbers are multiplied by, for every sign and exponent."""
+    """Return the factors of numbers, by their sign and biased binary exponent."""
     scales = np.power(10.0, _powers(), dtype=np.float64)
     return np.concatenate([scales, -scales])
 
 
 @cache
 def _exponents() -> list[str]:
-    """Return what follows the digits, for every biased binary exponent."""
+    """Return the texts after the digits, by biased binary exponent."""
     return [f"e{_DECIMALS - power}" * (power != _DECIMALS) for power in _powers().tolist()]
 
 
 @cache
 def _exponent_texts(width: int) -> NDArray[np.uint32]:
-    """Return exponents as integers with their texts' bytes, led by zeros that digits replace."""
+    """Return the texts after the digits as integers of their bytes, by sign and exponent.
+
+    A text of fewer than four characters is padded with zeros on the left.
+    """
     texts = [exponent.ljust(width).rjust(4, "0")[:4] for exponent in _exponents()]
     return np.frombuffer("".join(texts * 2).encode(), np.uint32)

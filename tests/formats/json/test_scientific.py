@@ -1,4 +1,4 @@
-"""Numbers of nine digits: valid JSON, equally wide, and back to the bit."""
+"""Numbers of nine digits are valid JSON, equally wide, and read back to the bit."""
 
 import json
 from typing import Any
@@ -10,10 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from service.formats import json as json_payload
-from service.formats import scientific
-from service.formats.json import write_json
-from service.formats.scientific import write_scientific
+from service.formats.json import scientific
+from service.formats.json import writing as json_writing
+from service.formats.json.scientific import write_scientific
+from service.formats.json.writing import write_json
 
 NORMAL = np.finfo(np.float32).smallest_normal
 GREATEST = np.finfo(np.float32).max
@@ -55,7 +55,7 @@ def test_random_bits_read_back() -> None:
 
 
 def test_numbers_beside_a_power_of_two_read_back() -> None:
-    """Below it neighbours are twice as close as above, and the scale is another."""
+    """Below it neighboring numbers are twice as close as above, and the scale is another."""
     powers = np.arange(1, 255, dtype=np.uint32) << 23
     beside = (powers[:, None] + np.arange(-40, 41).astype(np.uint32)).view(np.float32)
     values = beside[(np.abs(beside) >= NORMAL) & np.isfinite(beside)]
@@ -64,7 +64,7 @@ def test_numbers_beside_a_power_of_two_read_back() -> None:
 
 
 def test_all_numbers_of_two_binary_exponents_read_back() -> None:
-    """Those whose neighbours are least, and nearly most, units of the last digit apart."""
+    """Those whose neighbors are the fewest, and nearly the most, units of the last digit apart."""
     for power in (-96, -3):
         first = int(np.float32(2.0**power).view(np.uint32))
         values = np.arange(first, first + 2**23, 7).astype(np.uint32).view(np.float32)
@@ -91,11 +91,11 @@ def test_numbers_have_exponents_where_they_need_them(values: list[float], text: 
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, NORMAL / 2, -NORMAL / 2])
-def test_what_has_no_nine_digits_is_left_to_others(value: float) -> None:
+def test_numbers_that_nine_digits_cannot_represent_are_not_written(value: float) -> None:
     assert write_scientific(np.array([0.123456789, value], np.float32)) is None
 
 
-def test_short_numbers_are_left_to_others() -> None:
+def test_arrays_whose_shortest_texts_are_short_are_not_written() -> None:
     values = RNG.random(4096, np.float32)
 
     assert write_scientific(values) is not None
@@ -104,7 +104,7 @@ def test_short_numbers_are_left_to_others() -> None:
 
 
 @pytest.mark.parametrize("shape", [(64, 784), (6, 28, 28, 1), (4096,), (5000, 1)])
-def test_large_answers_read_back_and_are_not_much_longer(
+def test_large_arrays_read_back_and_are_at_most_42_percent_longer(
     shape: tuple[int, ...],
 ) -> None:
     values = RNG.random(shape, np.float32) ** 3
@@ -119,13 +119,13 @@ def test_large_answers_read_back_and_are_not_much_longer(
     assert len(shortest) < len(written) < 1.42 * len(shortest)
 
 
-def test_an_answer_means_the_same_numbers_either_way() -> None:
+def test_both_writers_write_the_same_numbers() -> None:
     """Strided, with a zero, a number too small for nine digits, and one that is not finite."""
     values = RNG.random((120, 200), np.float32)[::2, ::2]
     for odd in (0.0, -0.0, 1e-40, np.nan):
         values[3, 4] = odd
         large = write_json({"rows": values})
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(json_payload, "_MIN_VALUES_FOR_TABLE", values.size + 1)
+            patch.setattr(json_writing, "_MIN_VALUES_FOR_TABLE", values.size + 1)
             small = write_json({"rows": values})
         assert bits(orjson.loads(large)["rows"]) == bits(orjson.loads(small)["rows"])

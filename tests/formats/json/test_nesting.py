@@ -1,4 +1,4 @@
-"""How lists are nested, told from simdjson's lists and from the text."""
+"""The nesting of lists, found from simdjson's lists and from the text."""
 
 import json
 
@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from service.formats import nesting
-from service.formats.nesting import depth, exceeds, have_lengths, is_array, lists_in, shape_of
+from service.formats.json import nesting
+from service.formats.json.nesting import depth, exceeds, have_lengths, is_array, lists_in, shape_of
 
 shapes = hnp.array_shapes(max_dims=4, max_side=4)
 
@@ -31,7 +31,9 @@ def test_an_array_has_its_own_shape_and_number_of_lists(shape: tuple[int, ...]) 
 
 
 @given(shape=shapes, other=shapes)
-def test_an_array_has_no_other_lengths(shape: tuple[int, ...], other: tuple[int, ...]) -> None:
+def test_an_array_does_not_have_the_lengths_of_another_shape(
+    shape: tuple[int, ...], other: tuple[int, ...]
+) -> None:
     if other[0] == shape[0] and other != shape[: len(other)]:
         assert not have_lengths(parse(np.ones(shape).tolist()), other)
 
@@ -46,7 +48,7 @@ def test_one_list_of_another_length_is_found(lists: list[object]) -> None:
 @pytest.mark.parametrize("visited_list_bytes", [0, 10**9], ids=["visited", "skeleton"])
 @pytest.mark.parametrize("text", ["a", "[", '"[', "\\", "[]"])
 @given(shape=shapes, place=st.integers(0))
-def test_a_list_too_many_is_found_either_way(
+def test_a_list_too_many_is_found_in_lists_and_in_the_text(
     visited_list_bytes: int, text: str, shape: tuple[int, ...], place: int
 ) -> None:
     right = np.ones(shape).tolist()
@@ -76,5 +78,5 @@ def test_more_values_or_lists_than_an_array_has_exceed_it() -> None:
     ("body", "expected"),
     [(b"5", 0), (b"[]", 1), (b'{"a": [[1], {}]}', 3), (b'["[[[[", "\\"["]', 1), (b"[[], [[]]]", 3)],
 )
-def test_depth_counts_lists_and_objects_but_no_texts(body: bytes, expected: int) -> None:
+def test_depth_counts_lists_and_objects_outside_of_texts(body: bytes, expected: int) -> None:
     assert depth(body) == expected

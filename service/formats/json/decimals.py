@@ -1,8 +1,8 @@
-"""Numbers of a fixed number of decimals, written by table.
+"""Arrays as JSON text with a fixed number of decimals.
 
-The shortest text that gives a float32 back takes longer to find than most models take to run.
-With the decimals fixed, all numbers of an array are equally wide, and their digits are looked up
-a few at a time.
+To find the shortest text of a float32 that reads back as the same number takes longer than many
+models take to run. With a fixed number of decimals all numbers of an array are equally wide, and
+their digits come from a table, up to four at a time.
 """
 
 from dataclasses import dataclass
@@ -13,27 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.arrays import FloatArray
-from service.formats.fixed_width import FixedWidthText, digit_characters, digit_texts
+from service.formats.json.fixed_width import FixedWidthText, digit_characters, digit_texts
 
-_WIDTHS = (1, 2, 4)  # of a sign and the digits before the point: widths of NumPy's integers
+_WIDTHS = (1, 2, 4)  # of the sign and the digits before the point: sizes of NumPy's integers
 _GROUPS = ((), (1,), (2,), (2, 1), (4,), (4, 1), (4, 2), (4, 2, 1), (4, 4))
-_LARGEST_INT32 = 2**31 - 1
+_MAX_INT32 = 2**31 - 1
 
 
 def write_decimals(values: FloatArray, decimals: int) -> NDArray[np.uint8] | None:
     """Write an array as nested JSON lists of numbers that all have the same decimals.
 
-    Each number is the nearest one of so many decimals: within half a unit of the last of them,
-    and of two that are equally near the even one. Zero has no sign. A number narrower than the
-    widest of its array is led by spaces.
+    Each number is rounded to the nearest one with so many decimals, half to even. Zero has no sign.
+    All numbers have as many characters before the point, 1, 2 or 4, as the widest one needs:
+    spaces, a sign and digits.
+
+    Example:
+        >>> bytes(write_decimals(np.array([[0.25, -12.5]], np.float32), decimals=1))
+        b'[[   0.2, -12.5]]'
 
     Args:
-        values: At least one axis, no axis empty.
+        values: At least one axis, each of length 1 or more.
         decimals: From 0 to 8; with 0 the numbers have no point.
 
     Returns:
-        The text's bytes; None when a number is not finite, or takes more than four characters
-        before its point: not between -999 and 9999, once rounded.
+        The bytes of the text; None when a number is not finite, or has more than four characters
+        before its point: less than -999 or more than 9999 after rounding.
     """
     layout = _layout_for(values, decimals)
     if layout is None:
@@ -58,46 +62,46 @@ class _Layout:
         decimals: Digits after the point.
         width: Characters before the point.
         signed: Whether any number is negative.
-        largest: Largest magnitude, in units of the last decimal.
+        max_units: Maximum magnitude, in units of the last decimal.
     """
 
     decimals: int
     width: int
     signed: bool
-    largest: int
+    max_units: int
 
     @property
     def number(self) -> bytes:
-        """A number that lacks nothing but its digits."""
+        """The text of a number before its digits are written."""
         return b" " * self.width + b"." * (self.decimals > 0) + b"0" * self.decimals
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """How many decimals are looked up at once, the last ones first."""
+        """Numbers of decimals that are looked up at once, the last ones first."""
         return _GROUPS[self.decimals]
 
 
 def _layout_for(values: FloatArray, decimals: int) -> _Layout | None:
     unit = 10**decimals
-    least, most = (np.rint(np.float64(end) * unit) for end in (values.min(), values.max()))
-    signed = bool(least < 0)
+    lowest, highest = (np.rint(np.float64(end) * unit) for end in (values.min(), values.max()))
+    signed = bool(lowest < 0)
     for width in _WIDTHS:
         limit = unit * 10 ** (width - signed)
-        if width > signed and -limit < least and most < limit:
-            return _Layout(decimals, width, signed, int(max(-least, most)))
+        if width > signed and -limit < lowest and highest < limit:
+            return _Layout(decimals, width, signed, int(max(-lowest, highest)))
     return None
 
 
 def _write_block(values: FloatArray, layout: _Layout, places: list[NDArray[Any]]) -> None:
     # Exact: a float32 has 24 significant bits, and ten to the eighth power 19.
-    scaled = values.astype(np.float64)  # NumPy takes longer to cast and multiply at once
+    scaled = values.astype(np.float64)  # faster than to cast and multiply in one call
     scaled *= 10.0**layout.decimals
     np.rint(scaled, out=scaled)
     negative = scaled < 0 if layout.signed else None
     magnitudes = np.abs(scaled, out=scaled) if layout.signed else scaled
     units: NDArray[Any]
-    if layout.largest <= _LARGEST_INT32:
-        units = magnitudes.astype(np.int32).view(np.uint32)  # NumPy divides it five times as fast
+    if layout.max_units <= _MAX_INT32:
+        units = magnitudes.astype(np.int32).view(np.uint32)  # NumPy divides uint32 5x as fast
     else:
         units = magnitudes.astype(np.int64)
     for digits, place in zip(layout.groups, places, strict=False):
@@ -112,7 +116,7 @@ def _write_block(values: FloatArray, layout: _Layout, places: list[NDArray[Any]]
 
 @cache
 def _head_texts(width: int, signed: bool) -> NDArray[Any]:
-    """Return what may stand before the point: from 0 upwards, then from -0 downwards."""
+    """Return the texts before the point: of 0, 1, 2, …, then of -0, -1, -2, … if signed."""
     digits = digit_characters(width - signed)
     leading = np.cumsum(digits != ord("0"), axis=1) == 0
     leading[:, -1] = False

@@ -1,10 +1,12 @@
-"""How deep and how regularly the lists of a JSON text are nested, told without reading its values.
+"""The nesting of lists in a JSON text, without reading its values.
 
-simdjson gives all numbers of a list as one buffer, but flattens nesting on the way. That nothing
-was lost is proven in one of two ways. Where lists are long, all of those that should be there are
-visited and their lengths compared; no other list can be there when the text opens no more of
-them. Where lists are short the text itself is looked at: with strings and scalars deleted, what
-is left is its skeleton of brackets and commas, and there is exactly one right skeleton.
+simdjson returns all numbers of nested lists as one buffer, without their nesting. That they are a
+regular array is checked in one of two ways:
+
+- long lists: every list that the array should have is visited and its length compared, and the
+  text must not open more lists than that;
+- short lists, whose visits would take longer: strings and scalars are deleted from the text, and
+  the skeleton of brackets and commas that is left must be that of the array.
 """
 
 import re
@@ -18,27 +20,32 @@ from typing import Any, cast
 import numpy as np
 import simdjson
 
-from service.formats.rows import Shape
+from service.formats.row_format import Shape
 
 _STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NOT_SKELETON = bytes(set(range(256)) - set(b"[]{},:"))
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _BRACKET, _QUOTE = b'["'
-_VISITED_LIST_BYTES = 64  # a list from bracket to bracket: shorter ones take longer to visit
-_SEARCHED_LIST_BYTES = 1024  # a search then skips more than it costs
+_VISITED_LIST_BYTES = 64  # from bracket to bracket: shorter lists take longer to visit
+_SEARCHED_LIST_BYTES = 1024  # from here on searching for brackets is faster than counting
 
 
 @lru_cache(maxsize=1024)
 def lists_in(shape: Shape) -> int:
-    """Return how many lists an array of a shape is written as."""
+    """Return how many lists an array of a shape is written as.
+
+    Example:
+        >>> lists_in((2, 3))  # [[1, 2, 3], [4, 5, 6]]
+        3
+    """
     return sum(accumulate(shape[:-1], mul, initial=1))
 
 
 def have_lengths(rows: simdjson.Array, shape: Shape) -> bool:
-    """Whether lists of nothing but lists and numbers have the lengths of a shape.
+    """Whether nested lists have the lengths of a shape.
 
     Args:
-        rows: As many as the shape says.
+        rows: Lists and numbers only; as many rows as the shape has.
         shape: At least one axis.
     """
     if len(shape) == 1:
@@ -55,14 +62,15 @@ def have_lengths(rows: simdjson.Array, shape: Shape) -> bool:
 
 
 def is_array(body: bytes, fields: Mapping[str, object], name: str, shape: Shape) -> bool:
-    """Whether a field of a JSON object is written as nested lists of a shape.
+    """Whether a field of a JSON object is written as the nested lists of an array.
 
     Args:
         body: The object, valid JSON.
-        fields: Its fields in order: the one in question as simdjson has it, and known to hold
-            lists and numbers alone, the others as Python values.
-        name: Of the field in question.
-        shape: At least one axis. An empty list is taken for one of one value.
+        fields: Its fields in order: the one to check as simdjson's array, which must hold lists
+            and numbers only, the others as Python values.
+        name: Name of the field to check.
+        shape: The array's shape, at least one axis. An empty list passes for a list of one value;
+            the number of values has to be checked by the caller.
     """
     array = cast("simdjson.Array", fields[name])
     lists = lists_in(shape)
@@ -80,7 +88,7 @@ def is_array(body: bytes, fields: Mapping[str, object], name: str, shape: Shape)
 
 
 def _opens_more_lists(body: bytes, lists: int) -> bool:
-    """Whether a body has more opening brackets than it is known to have at least."""
+    """Whether a body has more opening brackets than the given number, which it has at least."""
     if len(body) < _SEARCHED_LIST_BYTES * lists:
         brackets = np.frombuffer(body, np.uint8) == _BRACKET
         return int(np.count_nonzero(brackets)) > lists
@@ -91,7 +99,7 @@ def _opens_more_lists(body: bytes, lists: int) -> bool:
 
 
 def _has_no_texts(body: bytes, fields: Mapping[str, object]) -> bool:
-    """Whether a body's only strings are its fields' names, and those hold no brackets."""
+    """Whether the names of fields are the only strings of a body, and without brackets."""
     quotes = np.count_nonzero(np.frombuffer(body, np.uint8) == _QUOTE)
     return quotes == 2 * len(fields) and all(map(str.isidentifier, fields))
 
@@ -113,7 +121,7 @@ def _skeleton(value: object) -> bytes:
 
 
 def shape_of(value: object) -> Shape:
-    """Return the lengths of a list, of its first item, and so on."""
+    """Return the length of a list, of its first item, of the first item of that, and so on."""
     shape: list[int] = []
     while isinstance(value, simdjson.Array):
         shape.append(len(value))
@@ -131,7 +139,12 @@ def exceeds(value: object, shape: Shape) -> bool:
 
 
 def depth(body: bytes) -> int:
-    """Return how many lists and objects a text is within at most."""
+    """Return the maximum nesting of lists and objects.
+
+    Example:
+        >>> depth(b'{"a": [[1], {}]}')
+        3
+    """
     brackets = np.frombuffer(_STRINGS.sub(b"", body).translate(None, _NOT_BRACKETS), np.uint8)
     opening = (brackets == ord("[")) | (brackets == ord("{"))
     return int(np.cumsum(np.where(opening, 1, -1)).max(initial=0))

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from service.formats import lists_of_one
-from service.formats.lists_of_one import unwrap
-from service.formats.nesting import lists_in
+from service.formats.json import lists_of_one
+from service.formats.json.lists_of_one import unwrap
+from service.formats.json.nesting import lists_in
 
 floats = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -50,7 +50,9 @@ def test_numbers_lose_the_lists_around_them_and_nothing_else(
         b"[",
     ],
 )
-def test_a_text_whose_first_number_is_in_no_list_of_its_own_is_left_alone(body: bytes) -> None:
+def test_a_text_whose_first_number_is_not_in_a_list_of_its_own_is_not_unwrapped(
+    body: bytes,
+) -> None:
     assert unwrap(body) is None
 
 
@@ -64,12 +66,12 @@ def test_a_text_whose_first_number_is_in_no_list_of_its_own_is_left_alone(body: 
         b'{"inputs": [[5], {"a": [5]}]}',
     ],
 )
-def test_a_text_with_quotes_between_its_brackets_is_left_alone(body: bytes) -> None:
+def test_a_text_with_quotes_between_its_brackets_is_not_unwrapped(body: bytes) -> None:
     assert unwrap(body) is None
 
 
 @pytest.mark.parametrize("body", [b'{"inputs": [[5], [6, 7]]}', b'{"inputs": [[5], [6 ], [ 7]]}'])
-def test_brackets_that_stand_by_no_number_stay_and_are_counted(body: bytes) -> None:
+def test_brackets_that_are_not_beside_a_number_stay_and_are_counted(body: bytes) -> None:
     unwrapped = unwrap(body)
 
     assert unwrapped is not None
