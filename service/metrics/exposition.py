@@ -38,7 +38,7 @@ class _Snapshot(Collector):
         for segment in self.segments:
             for family, labels, cells in segment.series():
                 known = totals[family].get(labels, [0.0] * family.cells)
-                pairs = zip(known, cells.tolist(), strict=True)
+                pairs = zip(known, cells, strict=True)
                 totals[family][labels] = [total + number for total, number in pairs]
         return totals
 
