@@ -1,4 +1,4 @@
-"""The only composition root: settings in, an ASGI application out."""
+"""The only composition root: makes an ASGI application from settings."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -27,64 +27,69 @@ from service.api.problems import (
     problem_headers,
 )
 from service.api.routes import errors, health, metrics, models
-from service.bundle.storage import find_bundles
+from service.catalog.desired_state import desire_folder
 from service.catalog.loading import LoadOptions
-from service.catalog.registry import Registry
+from service.catalog.reconciler import Reconciler
 from service.errors import ConfigurationError, FieldError, InvalidInput, LatentServeError
 from service.inference.processors import usable_processors
 from service.inference.session import SessionOptions, choose_provider
 from service.log_config import configure_logging, request_id
 from service.metrics.recorder import Recorder
 from service.metrics.segments import SharedMemory
+from service.process_status import ProcessStatus
 from service.settings import Settings
 
 
 @dataclass(frozen=True)
 class Service:
-    """What is put together once, and shared by all processes that are forked afterwards.
+    """The parts of the service, made once and shared by all processes that are forked later.
 
     Attributes:
         app: The ASGI application.
         pipeline: Answers the six calls, for the application and for connections.
-        registry: The models that it serves.
-        recorder: What it counts with.
-        memory: Where the numbers of all processes are.
+        reconciler: Loads and replaces the models, and holds the catalog of them.
+        recorder: Counts requests and batches of this process.
+        memory: What each process has counted.
+        status: Which processes run, and how loaded they are.
     """
 
     app: Application
     pipeline: Pipeline
-    registry: Registry
+    reconciler: Reconciler
     recorder: Recorder
     memory: SharedMemory
+    status: ProcessStatus
 
 
 def create_app(settings: Settings) -> Application:
-    """Put the service together for one process.
+    """Make the application for one process.
 
     Args:
         settings: Everything that can be set.
 
     Raises:
-        ConfigurationError: The models folder, a model or a provider that was asked for is not
+        ConfigurationError: The models folder, a model that a setting names, or a provider is not
             there.
     """
     return create_service(settings).app
 
 
-def create_service(settings: Settings, segments: int = 1) -> Service:
-    """Put the service together for several processes; the first segment is this one's.
+def create_service(settings: Settings, workers: int = 0) -> Service:
+    """Make the service for one process, or for a supervisor and its workers.
 
     Args:
         settings: Everything that can be set.
-        segments: Processes that count, each in its own segment of memory.
+        workers: Processes that will be forked. This process counts in the first segment of memory,
+            worker ``n`` in segment ``n + 1``.
 
     Raises:
         ConfigurationError: As ``create_app``.
     """
     configure_logging(settings.log_level, settings.log_format)
-    memory = SharedMemory(segments)
+    memory = SharedMemory(workers + 1)
+    status = ProcessStatus(max(1, workers))
     recorder = Recorder(memory.segments[0])
-    registry = create_registry(settings, recorder)
+    reconciler = create_reconciler(settings, recorder)
     routes = FastAPIOffline(
         title="latentserve",
         version=__version__,
@@ -93,19 +98,21 @@ def create_service(settings: Settings, segments: int = 1) -> Service:
         redirect_slashes=False,
         lifespan=_lifespan,
     )
-    routes.state.registry = registry
+    routes.state.reconciler = reconciler
     routes.state.memory = memory
+    routes.state.status = status
     routes.openapi = partial(openapi.describe, routes)
     for module in (models, health, metrics, errors):
         routes.include_router(module.router)
     _answer_errors_with_problems(routes)
     observed = RecordMiddleware(routes, recorder, access_log=settings.access_log)
-    pipeline = Pipeline(registry, settings, AllowAll(), recorder)
-    return Service(CallsOverAsgi(observed, pipeline), pipeline, registry, recorder, memory)
+    pipeline = Pipeline(reconciler, settings, AllowAll(), recorder)
+    app = CallsOverAsgi(observed, pipeline)
+    return Service(app, pipeline, reconciler, recorder, memory, status)
 
 
-def create_registry(settings: Settings, recorder: Recorder) -> Registry:
-    """Find the configured bundles and decide how they will run; nothing is read yet.
+def create_reconciler(settings: Settings, recorder: Recorder) -> Reconciler:
+    """Find the configured bundles and decide how they will run; no bundle is loaded yet.
 
     Args:
         settings: Everything that can be set.
@@ -117,26 +124,30 @@ def create_registry(settings: Settings, recorder: Recorder) -> Registry:
     if not settings.models_dir.is_dir():
         raise ConfigurationError(f"the models folder {settings.models_dir} does not exist")
     threads = settings.threads or max(1, usable_processors() // settings.workers)
-    # Two batches side by side outrun one batch that two threads share.
+    # Two batches side by side are faster than one batch that two threads share.
     provider = choose_provider(settings.providers)
     session = SessionOptions(provider, threads=1, tf32=settings.tf32)
-    return Registry(
-        find_bundles(settings.models_dir),
+    return Reconciler(
+        desire_folder(
+            settings.models_dir,
+            default_model=settings.default_model,
+            pinned_versions=settings.pinned_versions,
+            required_models=settings.required_models,
+        ),
         LoadOptions(
             session, threads, settings.max_batch_rows, settings.max_queue_rows, recorder.graph
         ),
-        default_model=settings.default_model,
-        pinned_versions=settings.pinned_versions,
+        forget=recorder.forget,
     )
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
-    registry: Registry = app.state.registry
-    loading = asyncio.create_task(registry.load_all())
+    reconciler: Reconciler = app.state.reconciler
+    loading = asyncio.create_task(reconciler.reconcile())
     yield
     loading.cancel()
-    await registry.close()
+    await reconciler.close()
 
 
 def _answer_errors_with_problems(app: FastAPI) -> None:

@@ -187,6 +187,7 @@ def test_what_is_not_there_is_named_with_status_2(
         (["--models-dir", "nowhere"], "the models folder nowhere does not exist"),
         (["--models-dir", ".", "--default-model", "plane"], "the default model plane is not"),
         (["--models-dir", ".", "--pinned-versions", "plane=1"], "the pinned version 1 of plane"),
+        (["--models-dir", ".", "--required-models", "plane"], "the required model plane is not"),
         (["--models-dir", ".", "--providers", "tpu"], "unknown provider 'tpu'"),
         (["--max-rows", "2", "--max-queue-rows", "1"], "max_queue_rows is below max_rows"),
     ],

@@ -26,7 +26,7 @@ from service.api.problems import (
     problem_headers,
 )
 from service.api.request_record import RequestRecord
-from service.catalog.registry import Registry
+from service.catalog.reconciler import Reconciler
 from service.errors import (
     BodyTooLarge,
     DeadlineExceeded,
@@ -82,7 +82,7 @@ class Pipeline:
 
     def __init__(
         self,
-        registry: Registry,
+        reconciler: Reconciler,
         settings: Settings,
         authenticator: Authenticator,
         recorder: Recorder,
@@ -90,12 +90,12 @@ class Pipeline:
         """Prepare to answer.
 
         Args:
-            registry: Finds models.
+            reconciler: Holds the catalog of models.
             settings: Limits, and whether to log requests.
             authenticator: Decides who may call.
             recorder: Counts requests.
         """
-        self._registry = registry
+        self._reconciler = reconciler
         self._authenticator = authenticator
         self._recorder = recorder
         self._access_log = settings.access_log
@@ -164,23 +164,24 @@ class Pipeline:
             head.media_type,
             head.query_string,
             body,
-            self._registry,
+            self._reconciler.catalog,
             max_rows=self._max_rows,
             context=context,
         )
-        record.model, record.version = request.model.name, request.model.version
-        is_image = call.answers_rows and request.model.manifest.input.kind == "image"
-        wanted = _negotiate(head.headers.get(b"accept"), is_image=is_image)
-        read_seconds = time.perf_counter() - record.started
-        answer = await call.run(request.work)
-        started = time.perf_counter()
-        content, headers = write_answer(answer, request.model, request.work.options, wanted)
-        write_seconds = time.perf_counter() - started
-        stages = Stages(
-            read_seconds, context.queue_seconds, context.inference_seconds, write_seconds
-        )
-        headers += (_server_timing(stages), *record.answer_headers)
-        record.record_success(request.rows, stages)
+        with request.model.in_use:
+            record.model, record.version = request.model.name, request.model.version
+            is_image = call.answers_rows and request.model.manifest.input.kind == "image"
+            wanted = _negotiate(head.headers.get(b"accept"), is_image=is_image)
+            read_seconds = time.perf_counter() - record.started
+            answer = await call.run(request.work)
+            started = time.perf_counter()
+            content, headers = write_answer(answer, request.model, request.work.options, wanted)
+            write_seconds = time.perf_counter() - started
+            stages = Stages(
+                read_seconds, context.queue_seconds, context.inference_seconds, write_seconds
+            )
+            headers += (_server_timing(stages), *record.answer_headers)
+            record.record_success(request.rows, stages)
         return Reply(200, headers, content)
 
     def refuse(self, record: RequestRecord, error: BaseException) -> Reply:

@@ -100,6 +100,7 @@ class QueuedGraph:
         self._running = 0
         self._woken = False
         self._seen = 0
+        self._admitting = True
         self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -127,7 +128,7 @@ class QueuedGraph:
             InferenceFailed: onnxruntime failed on these rows.
         """
         rows = len(inputs[0])
-        if self._closed:
+        if not self._admitting:
             raise _stopping()
         if self._waiting_rows + rows > self._max_queue_rows:
             raise QueueFull(
@@ -171,8 +172,14 @@ class QueuedGraph:
         self._wait(batch.rows)
         self._start_batches()
 
+    async def drain(self) -> None:
+        """Take no new rows, and return when those that were admitted have run."""
+        self._admitting = False
+        await self._idle.wait()
+
     async def close(self) -> None:
         """Take no more work, end what runs and fail what waits."""
+        self._admitting = False
         self._closed = True
         self.session.stop()
         await self._idle.wait()

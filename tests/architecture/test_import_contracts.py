@@ -24,7 +24,7 @@ OFFENCES = {
     "service-layers": ("service/bundle/storage.py", "service.inference.session"),
     "process-layers": ("service/processes/forking.py", "service.processes.supervisor"),
     "api-layers": ("service/api/problems.py", "service.api.pipeline"),
-    "catalog-layers": ("service/catalog/loading.py", "service.catalog.registry"),
+    "catalog-layers": ("service/catalog/loading.py", "service.catalog.reconciler"),
     "inference-layers": ("service/inference/session.py", "service.inference.batching"),
     "service-is-light": ("service/inference/scoring.py", "tensorflow"),
     "inference-without-http": ("service/bundle/storage.py", "fastapi"),

@@ -1,4 +1,4 @@
-"""From a folder to a model that is ready: what was measured and set reaches its queues."""
+"""Loading a bundle: what is measured and set reaches the queues of its graphs."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import pytest
 from service.bundle.storage import BundleLocation
 from service.catalog import loading
 from service.catalog.loading import LoadOptions, load_model
-from service.errors import BundleFileCorrupted, QueueFull
+from service.errors import BundleFileCorrupted, Draining, QueueFull
 from service.inference.bound_graphs import BoundGraphs
 from service.inference.graphs import ROUND_TRIP, RequestContext
 from service.inference.session import Session, SessionOptions
@@ -132,10 +132,33 @@ async def test_as_many_batches_run_side_by_side_as_there_are_threads(
         assert np.allclose(answer.codes, PLANE.encode(PLANE.rows(9, seed)), atol=1e-5)
 
 
-def test_a_bundle_that_is_not_sound_is_not_loaded(
-    tmp_path: Path, executor: ThreadPoolExecutor
-) -> None:
-    spoilt = publish_tiny(tmp_path, PLANE, {"golden.npz": b"not an archive"})
+def test_a_damaged_bundle_is_not_loaded(tmp_path: Path, executor: ThreadPoolExecutor) -> None:
+    damaged = publish_tiny(tmp_path, PLANE, {"golden.npz": b"not an archive"})
 
     with pytest.raises(BundleFileCorrupted, match=r"^golden\.npz"):
-        load_model(spoilt, options(), executor)
+        load_model(damaged, options(), executor)
+
+
+async def test_a_drained_model_finishes_what_was_queued_and_takes_no_more(
+    location: BundleLocation, executor: ThreadPoolExecutor
+) -> None:
+    model = load_model(location, options(max_batch_rows=4), executor)
+    rows = PLANE.rows(50)
+    queued = asyncio.ensure_future(model.autoencoder.encode(rows, context=RequestContext()))
+    await asyncio.sleep(0)
+    await model.drain()
+
+    assert np.allclose((await queued).codes, PLANE.encode(rows), atol=1e-5)
+    for call in (model.autoencoder.encode, model.autoencoder.reconstruct):
+        with pytest.raises(Draining):
+            await call(rows, context=RequestContext())
+
+
+async def test_a_closed_model_has_no_caches(
+    location: BundleLocation, executor: ThreadPoolExecutor
+) -> None:
+    model = load_model(location, options(), executor)
+    model.caches["of a test"] = 1
+    await model.close()
+
+    assert model.caches == {}

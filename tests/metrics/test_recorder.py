@@ -131,25 +131,3 @@ def test_a_graph_that_is_loaded_again_has_the_same_meter(segments: list[Segment]
     recorder = Recorder(segments[0])
 
     assert recorder.graph("plane", 1, "encoder") is recorder.graph("plane", 1, "encoder")
-
-
-def test_heartbeats_are_seen_by_who_shares_the_segment(segments: list[Segment]) -> None:
-    ours, theirs = (Recorder(segments[0]).heartbeat(3) for _ in range(2))
-    for _ in range(5):
-        theirs.beat()
-
-    assert ours.beats == 5
-    assert segments[0].cells(families.HEARTBEATS, "3")[0] == 5
-    assert Recorder(segments[0]).heartbeat(4).beats == 0
-
-
-def test_open_connections_are_those_that_were_opened_and_not_closed(
-    segments: list[Segment],
-) -> None:
-    meter = Recorder(segments[0]).connections(3)
-    for _ in range(5):
-        meter.opened()
-    meter.closed()
-
-    assert (meter.taken, meter.open) == (5, 4)
-    assert segments[0].cells(families.OPEN_CONNECTIONS, "3")[0] == 4

@@ -28,7 +28,7 @@ from service.api.fast_path.exchange import Exchange
 from service.api.fast_path.head_memory import HeadMemory
 from service.api.fast_path.request_timer import Watch
 from service.api.pipeline import ClientGoneError, Head, Pipeline, Reply
-from service.metrics.recorder import ConnectionMeter
+from service.process_status import WorkerStatus
 
 _CALLS_BY_PATH = {path.encode(): call for path, call in CALLS.items()}
 _MAX_HEAD_BYTES = 64 * 1024
@@ -60,7 +60,7 @@ class Connection(HttpToolsProtocol):
     """
 
     def __init__(
-        self, pipeline: Pipeline, watch: Watch, meter: ConnectionMeter, **of_server: Any
+        self, pipeline: Pipeline, watch: Watch, meter: WorkerStatus, **of_server: Any
     ) -> None:
         """Prepare for a connection.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -15,8 +15,8 @@ from service.api.dialects.native.calls import Call, Work, row_count
 from service.api.media_types import JSON, NPY, RAW, readable_types
 from service.api.schemas import CallOptions
 from service.arrays import FloatArray
+from service.catalog.catalog import Catalog
 from service.catalog.loading import LoadedModel
-from service.catalog.registry import Registry
 from service.errors import FieldError, InvalidInput, UnsupportedMediaType
 from service.formats.image import read_image
 from service.formats.json import JsonBody
@@ -51,7 +51,7 @@ def understand(
     media_type: str,
     query_string: bytes,
     body: bytes,
-    registry: Registry,
+    catalog: Catalog,
     *,
     max_rows: int,
     context: RequestContext,
@@ -63,7 +63,7 @@ def understand(
         media_type: Of the body.
         query_string: The URL's query, undecoded.
         body: The body.
-        registry: Finds the model.
+        catalog: Finds the model.
         max_rows: Most rows of one request.
         context: The request's context.
 
@@ -79,7 +79,7 @@ def understand(
             raise InvalidInput.at(pointer_to(name), "the query and the body both give this field")
         fields |= json_body.fields
     options = _validate(call.options, fields)
-    model = registry.resolve(options.model, options.version)
+    model = catalog.resolve(options.model, options.version)
     row_format = _row_format(call, model, media_type, max_rows)
     rows = _rows(row_format, media_type, body, json_body)
     count = row_count(options, rows, max_rows)
@@ -105,8 +105,16 @@ def _rows(
     return read_image(body, media_type, row_format)
 
 
-@lru_cache(maxsize=1024)
 def _row_format(
+    call: Call[Any], model: LoadedModel, media_type: str, max_rows: int
+) -> RowFormat | None:
+    key = (_describe_rows, call, media_type, max_rows)
+    if key not in model.caches:
+        model.caches[key] = _describe_rows(call, model, media_type, max_rows)
+    return model.caches[key]
+
+
+def _describe_rows(
     call: Call[Any], model: LoadedModel, media_type: str, max_rows: int
 ) -> RowFormat | None:
     """Say what rows the call takes of this model, if any, or why it takes none like this."""

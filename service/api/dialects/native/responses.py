@@ -1,6 +1,5 @@
 """From what a call found to the bytes of its answer."""
 
-from functools import lru_cache
 from typing import Any
 
 from service.api.dialects.native.calls import Answer
@@ -44,13 +43,15 @@ def write_answer(
     return write_image(answer.main, media_type), headers
 
 
-@lru_cache(maxsize=1024)
 def _headers_of(model: LoadedModel, media_type: str) -> tuple[tuple[bytes, bytes], ...]:
-    return (
-        (b"content-type", media_type.encode()),
-        (b"x-model", model.name.encode()),
-        (b"x-model-version", str(model.version).encode()),
-    )
+    key = (_headers_of, media_type)
+    if key not in model.caches:
+        model.caches[key] = (
+            (b"content-type", media_type.encode()),
+            (b"x-model", model.name.encode()),
+            (b"x-model-version", str(model.version).encode()),
+        )
+    return model.caches[key]
 
 
 def _json_fields(
