@@ -114,7 +114,7 @@ async def measure(rounds: int, rows: int) -> str:
         quiet = {"access_log": False, "log_level": "error"}
         settings = Settings(models_dir=Path(folder), threads=1, **quiet)
         service = create_service(settings)
-        service.registry.load_all_sync()
+        service.reconciler.load_sync()
     worker = Worker(server_config(settings, service), service)
     worker.config.load()
     worker.lifespan = worker.config.lifespan_class(worker.config)

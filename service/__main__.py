@@ -35,7 +35,7 @@ _DEFAULT_MODELS_DIR = Path("models")
 )
 def serve(context: typer.Context) -> None:
     """Serve the bundles of a folder; ``latentserve serve --help`` lists every setting."""
-    exit_on_signals()  # until a worker or the supervisor acts on them
+    exit_on_signals()  # until a worker or the supervisor handles them
     keep_libraries_single_threaded()
     with exempt_from_collection():
         from service.processes.server import run_server  # noqa: PLC0415  # other commands start without it

@@ -1,4 +1,4 @@
-"""The only composition root: settings in, an ASGI application out."""
+"""The only composition root: makes an ASGI application from settings."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -19,58 +19,62 @@ from service.api.error_handlers import answer_errors_with_problems
 from service.api.middleware import Application, RecordMiddleware
 from service.api.pipeline import Pipeline
 from service.api.routes import errors, health, metrics, models
-from service.bundle.storage import find_bundles
+from service.catalog.desired_state import desire_folder
 from service.catalog.loading import LoadOptions
-from service.catalog.registry import Registry
+from service.catalog.reconciler import Reconciler
 from service.errors import ConfigurationError
 from service.inference.processors import usable_processors
 from service.inference.session import SessionOptions, choose_provider
 from service.log_config import configure_logging
 from service.metrics.recorder import Recorder
 from service.metrics.segments import SharedMemory
+from service.process_status import ProcessStatus
 from service.settings import Settings
 
 
 @dataclass(frozen=True)
 class Service:
-    """What is put together once, and shared by all processes that are forked afterwards.
+    """The parts of the service, made once and shared by all processes that are forked later.
 
     Attributes:
         app: The ASGI application.
         pipeline: Answers the six calls, for the application and for connections.
-        registry: The models that it serves.
-        recorder: What it counts with.
-        memory: Where the numbers of all processes are.
+        reconciler: Loads and replaces the models, and holds the catalog of them.
+        recorder: Counts requests and batches of this process.
+        memory: What each process has counted.
+        status: Which processes run, and how loaded they are.
     """
 
     app: Application
     pipeline: Pipeline
-    registry: Registry
+    reconciler: Reconciler
     recorder: Recorder
     memory: SharedMemory
+    status: ProcessStatus
 
 
 def create_app(settings: Settings) -> Application:
-    """Put the service together for one process.
+    """Make the application for one process.
 
     Args:
         settings: Everything that can be set.
 
     Raises:
-        ConfigurationError: The models folder, a model or a provider that was asked for is not
+        ConfigurationError: The models folder, a model that a setting names, or a provider is not
             there.
     """
     return create_service(settings).app
 
 
 def create_service(
-    settings: Settings, segments: int = 1, authenticator: Authenticator | None = None
+    settings: Settings, workers: int = 0, authenticator: Authenticator | None = None
 ) -> Service:
-    """Put the service together for several processes; the first segment is this one's.
+    """Make the service for one process, or for a supervisor and its workers.
 
     Args:
         settings: Everything that can be set.
-        segments: Processes that count, each in its own segment of memory.
+        workers: Processes that will be forked. This process counts in the first segment of memory,
+            worker ``n`` in segment ``n + 1``.
         authenticator: Decides who may do what; everyone may do everything when None.
 
     Raises:
@@ -78,9 +82,10 @@ def create_service(
     """
     configure_logging(settings.log_level, settings.log_format)
     authenticator = authenticator or AllowAll()
-    memory = SharedMemory(segments)
+    memory = SharedMemory(workers + 1)
+    status = ProcessStatus(max(1, workers))
     recorder = Recorder(memory.segments[0])
-    registry = create_registry(settings, recorder)
+    reconciler = create_reconciler(settings, recorder)
     routes = FastAPIOffline(
         title="latentserve",
         version=__version__,
@@ -89,9 +94,10 @@ def create_service(
         redirect_slashes=False,
         lifespan=_lifespan,
     )
-    routes.state.registry = registry
+    routes.state.reconciler = reconciler
     routes.state.memory = memory
     routes.state.authenticator = authenticator
+    routes.state.status = status
     routes.openapi = partial(openapi.describe, routes)
     for module in (health, errors):
         routes.include_router(module.router)
@@ -99,14 +105,14 @@ def create_service(
         routes.include_router(module.router, dependencies=[AUTHENTICATED])
     answer_errors_with_problems(routes)
     observed = RecordMiddleware(routes, recorder, access_log=settings.access_log)
-    pipeline = Pipeline(
-        (NativeDialect(settings.max_rows),), registry, settings, authenticator, recorder
-    )
-    return Service(InferenceOverAsgi(observed, pipeline), pipeline, registry, recorder, memory)
+    dialects = (NativeDialect(settings.max_rows),)
+    pipeline = Pipeline(dialects, reconciler, settings, authenticator, recorder)
+    app = InferenceOverAsgi(observed, pipeline)
+    return Service(app, pipeline, reconciler, recorder, memory, status)
 
 
-def create_registry(settings: Settings, recorder: Recorder) -> Registry:
-    """Find the configured bundles and decide how they will run; nothing is read yet.
+def create_reconciler(settings: Settings, recorder: Recorder) -> Reconciler:
+    """Find the configured bundles and decide how they will run; no bundle is loaded yet.
 
     Args:
         settings: Everything that can be set.
@@ -118,23 +124,27 @@ def create_registry(settings: Settings, recorder: Recorder) -> Registry:
     if not settings.models_dir.is_dir():
         raise ConfigurationError(f"the models folder {settings.models_dir} does not exist")
     threads = settings.threads or max(1, usable_processors() // settings.workers)
-    # Two batches side by side outrun one batch that two threads share.
+    # Two batches side by side are faster than one batch that two threads share.
     provider = choose_provider(settings.providers)
     session = SessionOptions(provider, threads=1, tf32=settings.tf32)
-    return Registry(
-        find_bundles(settings.models_dir),
+    return Reconciler(
+        desire_folder(
+            settings.models_dir,
+            default_model=settings.default_model,
+            pinned_versions=settings.pinned_versions,
+            required_models=settings.required_models,
+        ),
         LoadOptions(
             session, threads, settings.max_batch_rows, settings.max_queue_rows, recorder.graph
         ),
-        default_model=settings.default_model,
-        pinned_versions=settings.pinned_versions,
+        forget=recorder.forget,
     )
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
-    registry: Registry = app.state.registry
-    loading = asyncio.create_task(registry.load_all())
+    reconciler: Reconciler = app.state.reconciler
+    loading = asyncio.create_task(reconciler.reconcile())
     yield
     loading.cancel()
-    await registry.close()
+    await reconciler.close()

@@ -17,8 +17,8 @@ def configure_logging(level: str, log_format: Literal["json", "console"]) -> Non
     """Send every log record of this process, the libraries' included, through one format.
 
     Args:
-        level: Least severe level that is logged.
-        log_format: ``json`` for machines, ``console`` for people.
+        level: Minimum level that is logged.
+        log_format: ``json``, or ``console`` for text.
     """
     renderers = _json_renderers() if log_format == "json" else _console_renderers()
     formatter = structlog.stdlib.ProcessorFormatter(
@@ -40,12 +40,12 @@ def configure_logging(level: str, log_format: Literal["json", "console"]) -> Non
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         library = logging.getLogger(name)
         library.handlers = []
-        # Requests have a line of ours; uvicorn's would hold their query as well.
+        # Requests have a line of this service's own; uvicorn's would contain their query too.
         library.propagate = name != "uvicorn.access"
 
 
 # Both leave out the local variables that structlog prints with a traceback by default: in a frame
-# of a request they are its payload.
+# of a request they contain its payload.
 def _json_renderers() -> list[Processor]:
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [structlog.processors.ExceptionRenderer(tracebacks), _render_json]
@@ -73,5 +73,5 @@ def _drop_terminal_colours(_logger: WrappedLogger, _method: str, event: EventDic
 def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     try:
         return orjson.dumps(event, default=str).decode()
-    except TypeError:  # an integer beyond 64 bits, or text that is no Unicode
+    except TypeError:  # an integer beyond 64 bits, or text that is not valid Unicode
         return json.dumps(event, default=str)

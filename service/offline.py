@@ -1,4 +1,4 @@
-"""Scores without a server: the same calls on rows of a file."""
+"""Scores the rows of a file without a server, as the calls do."""
 
 from pathlib import Path
 

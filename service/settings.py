@@ -38,6 +38,11 @@ class Settings(BaseSettings):
     pinned_versions: Annotated[dict[str, int], NoDecode] = Field(
         {}, description="Version of requests that name none, by model: name=2,other=1."
     )
+    required_models: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None,
+        description="Models without which the service is not ready; by default every version that"
+        " is there at start.",
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     workers: int = Field(1, ge=1, le=256, description="Processes that share the port.")
@@ -46,7 +51,8 @@ class Settings(BaseSettings):
     )
     tf32: bool = Field(
         False,
-        description="Let CUDA round the factors of products to 10 bits: faster, and other numbers.",
+        description="Let CUDA round the factors of matrix products to 10 mantissa bits: faster,"
+        " and less exact.",
     )
     threads: int | None = Field(
         None,
@@ -56,44 +62,57 @@ class Settings(BaseSettings):
         " container's quota of them, shared out among the workers.",
     )
     max_body_bytes: int = Field(
-        32 * 1024 * 1024, ge=1024, description="Most bytes of a request body."
+        32 * 1024 * 1024, ge=1024, description="Maximum size of a request body in bytes."
     )
-    max_rows: int = Field(10_000, ge=1, description="Most rows of one request.")
-    max_batch_rows: int = Field(256, ge=1, description="Most rows of one run of a graph.")
-    max_queue_rows: int = Field(65_536, ge=1, description="Most rows that may wait for a graph.")
+    max_rows: int = Field(10_000, ge=1, description="Maximum number of rows of one request.")
+    max_batch_rows: int = Field(
+        256, ge=1, description="Maximum number of rows of one run of a graph."
+    )
+    max_queue_rows: int = Field(
+        65_536, ge=1, description="Maximum number of rows that wait for a graph."
+    )
     request_timeout_seconds: float = Field(
         30.0, gt=0, le=3600, description="Time after which a request is answered with 504."
     )
     shutdown_timeout_seconds: int = Field(
-        3, ge=1, le=3600, description="Time that open requests get to finish on SIGTERM."
+        3,
+        ge=1,
+        le=3600,
+        description="Time that open requests get to finish when the service closes.",
+    )
+    drain_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=3600,
+        description="Time between SIGTERM and closing: requests are answered, /readyz with 503.",
     )
     worker_timeout_seconds: float = Field(
         30.0,
         ge=1,
         le=3600,
-        description="Time after which a worker that does not move is replaced, where there are"
-        " several.",
+        description="Time after which a worker whose event loop stands still is replaced, where"
+        " there are several.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe level that is logged."
+        "info", description="Minimum level that is logged."
     )
     log_format: Literal["json", "console"] = Field(
-        "json", description="One JSON object a line, or text for people."
+        "json", description="One JSON object a line, or text."
     )
     access_log: bool = Field(True, description="Log one line per request.")
 
-    @field_validator("providers", mode="before")
+    @field_validator("providers", "required_models", mode="before")
     @classmethod
-    def _split_providers(cls, value: object) -> object:
+    def _split_names(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
 
-    @field_validator("providers")
+    @field_validator("providers", "required_models")
     @classmethod
-    def _at_least_one_provider(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value:
-            raise ValueError("name at least one provider")
+    def _at_least_one_name(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value == ():
+            raise ValueError("name at least one")
         return value
 
     @field_validator("pinned_versions", mode="before")

@@ -38,7 +38,7 @@ def test_each_worker_runs_as_many_batches_as_it_has_processors(
     monkeypatch.setattr(app, "usable_processors", lambda: processors)
     chosen: dict[str, Any] = {"workers": workers, "threads": threads}
 
-    options = create_service(Settings(models_dir=tiny_models_dir, **chosen)).registry.options
+    options = create_service(Settings(models_dir=tiny_models_dir, **chosen)).reconciler.options
 
     assert options.threads == expected
     assert options.session.threads == 1
@@ -48,6 +48,18 @@ def test_each_worker_runs_as_many_batches_as_it_has_processors(
 def test_products_are_rounded_only_where_that_is_set(tiny_models_dir: Path, tf32: bool) -> None:
     chosen: dict[str, Any] = {"tf32": tf32}
 
-    registry = create_service(Settings(models_dir=tiny_models_dir, **chosen)).registry
+    reconciler = create_service(Settings(models_dir=tiny_models_dir, **chosen)).reconciler
 
-    assert registry.options.session == SessionOptions("cpu", threads=1, tf32=tf32)
+    assert reconciler.options.session == SessionOptions("cpu", threads=1, tf32=tf32)
+
+
+def test_each_worker_has_a_segment_and_a_slot_and_so_has_a_process_alone(
+    tiny_models_dir: Path,
+) -> None:
+    chosen: dict[str, Any] = {}
+    settings = Settings(models_dir=tiny_models_dir, **chosen)
+
+    alone = create_service(settings)
+    assert (len(alone.memory.segments), len(alone.status.workers)) == (1, 1)
+    several = create_service(settings, workers=3)
+    assert (len(several.memory.segments), len(several.status.workers)) == (4, 3)

@@ -136,7 +136,7 @@ WRONG_OPTIONS: dict[str, tuple[list[str], str]] = {
     "a version that is not there": (["--model", "plane", "--version", "7"], "no such bundle"),
     "no model among several": ([], "name a model; there are labelled, people, plane"),
     "a model of other rows": (["--model", "stamp"], "the array has shape (6, 4)"),
-    "a model that needs conditions": (["--model", "labelled"], "under conditions only"),
+    "a model that needs conditions": (["--model", "labelled"], "needs conditions"),
     "a rate of one": (
         ["--model", "plane", "--false-positive-rate", "1"],
         "false_positive_rate is not between 0 and 1",
@@ -187,6 +187,7 @@ def test_what_is_not_there_is_named_with_status_2(
         (["--models-dir", "nowhere"], "the models folder nowhere does not exist"),
         (["--models-dir", ".", "--default-model", "plane"], "the default model plane is not"),
         (["--models-dir", ".", "--pinned-versions", "plane=1"], "the pinned version 1 of plane"),
+        (["--models-dir", ".", "--required-models", "plane"], "the required model plane is not"),
         (["--models-dir", ".", "--providers", "tpu"], "unknown provider 'tpu'"),
         (["--max-rows", "2", "--max-queue-rows", "1"], "max_queue_rows is below max_rows"),
     ],

@@ -103,7 +103,7 @@ def test_a_bundle_that_is_not_there_is_not_found(
         score_file(save(PLANE.rows(1)), tiny_models_dir, **choice)  # pyright: ignore[reportArgumentType]  # as typed above
 
 
-def test_a_spoilt_bundle_is_refused(tmp_path: Path, save: Save) -> None:
+def test_a_damaged_bundle_is_refused(tmp_path: Path, save: Save) -> None:
     location = publish_tiny(tmp_path / "models", PLANE)
     (location.folder / "decoder.onnx").write_bytes(b"")
 
@@ -127,7 +127,7 @@ def test_rows_that_the_model_does_not_take_are_refused(
         score_file(save(rows), tiny_models_dir, name="plane")
 
 
-def test_a_file_that_is_no_array_is_refused(tiny_models_dir: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_array_is_refused(tiny_models_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "rows.npy").write_text("1,2,3,4\n")
 
     with pytest.raises(MalformedBody, match=r"\.npy"):
@@ -143,7 +143,7 @@ def test_a_rate_outside_of_0_and_1_is_refused(
 
 
 def test_a_conditional_model_is_refused_in_words(tiny_models_dir: Path, save: Save) -> None:
-    with pytest.raises(InvalidInput, match="model labelled answers under conditions only"):
+    with pytest.raises(InvalidInput, match="model labelled needs conditions"):
         score_file(save(PLANE.rows(1)), tiny_models_dir, name="labelled")
 
 

@@ -5,13 +5,14 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from service.api.authentication import Authenticator
-from service.catalog.registry import Registry
+from service.catalog.catalog import Catalog
 from service.metrics.segments import SharedMemory
+from service.process_status import ProcessStatus
 
 
 # Coroutines, though they wait for nothing: FastAPI sends plain functions to a thread.
-async def _registry(request: Request) -> Registry:
-    return request.app.state.registry
+async def _catalog(request: Request) -> Catalog:
+    return request.app.state.reconciler.catalog
 
 
 async def _memory(request: Request) -> SharedMemory:
@@ -25,5 +26,13 @@ async def _authenticate(request: Request) -> None:
 
 AUTHENTICATED = Depends(_authenticate)
 """Asks for the same principal as the calls do."""
-RegistryDependency = Annotated[Registry, Depends(_registry)]
+
+
+async def _status(request: Request) -> ProcessStatus:
+    return request.app.state.status
+
+
+CatalogDependency = Annotated[Catalog, Depends(_catalog)]
+"""The catalog as it was when the request came."""
 MemoryDependency = Annotated[SharedMemory, Depends(_memory)]
+StatusDependency = Annotated[ProcessStatus, Depends(_status)]

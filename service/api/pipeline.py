@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from service.api.authentication import Authenticator
-from service.api.dialects.dialect import Body, Dialect, Endpoint, Head, Models
+from service.api.dialects.dialect import Body, Dialect, Endpoint, Head
 from service.api.exchange import ClientGoneError, Exchange
 from service.api.problems import (
     Headers,
@@ -26,6 +26,7 @@ from service.api.problems import (
 )
 from service.api.request_record import RequestRecord
 from service.api.request_timer import RequestTimer
+from service.catalog.reconciler import Reconciler
 from service.errors import BodyTooLarge, HeadTooLarge, MethodNotAllowed, RequestError
 from service.log_config import request_id
 from service.metrics.recorder import STAGES, Recorder, Stages
@@ -55,7 +56,7 @@ class Pipeline:
     def __init__(
         self,
         dialects: Sequence[Dialect],
-        models: Models,
+        reconciler: Reconciler,
         settings: Settings,
         authenticator: Authenticator,
         recorder: Recorder,
@@ -64,14 +65,14 @@ class Pipeline:
 
         Args:
             dialects: What paths mean; the first that matches decides.
-            models: Finds models.
+            reconciler: Holds the catalog of models.
             settings: Limits, and whether to log requests.
             authenticator: Decides who may do what.
             recorder: Counts requests.
         """
         self.timer = RequestTimer()
         self._dialects = tuple(dialects)
-        self._models = models
+        self._reconciler = reconciler
         self._authenticator = authenticator
         self._recorder = recorder
         self._access_log = settings.access_log
@@ -139,16 +140,17 @@ class Pipeline:
     async def _answer(self, exchange: Exchange, body: bytes) -> Reply:
         endpoint, context, record = exchange.endpoint, exchange.context, exchange.record
         request = endpoint.parse_request(
-            exchange.head, exchange.media_type, body, self._models, context
+            exchange.head, exchange.media_type, body, self._reconciler.catalog, context
         )
         model = request.model
         record.model, record.version = model.name, model.version
-        self._authenticator.authorize(context.principal, request.operation.name, model.name)
-        request.response_type = endpoint.negotiate(exchange.head, request)
-        read_seconds = time.perf_counter() - record.started
-        result = await request.operation.run(model.autoencoder, request.work)
-        started = time.perf_counter()
-        content, headers = endpoint.write_response(request, result)
+        with model.in_use:
+            self._authenticator.authorize(context.principal, request.operation.name, model.name)
+            request.response_type = endpoint.negotiate(exchange.head, request)
+            read_seconds = time.perf_counter() - record.started
+            result = await request.operation.run(model.autoencoder, request.work)
+            started = time.perf_counter()
+            content, headers = endpoint.write_response(request, result)
         write_seconds = time.perf_counter() - started
         stages = Stages(
             read_seconds, context.queue_seconds, context.inference_seconds, write_seconds

@@ -83,18 +83,20 @@ class Liveness(BaseModel):
 
 
 class NotReadyVersion(BaseModel):
-    """A configured version that does not answer."""
+    """A configured version that is loading or was refused, and whether the service waits for it."""
 
     model: str
     version: int
     state: str
     reason: str | None
+    blocks_readiness: bool
 
 
 class Readiness(BaseModel):
-    """Whether every configured version is loaded and warm."""
+    """Whether everything that is required is loaded and warm, and the service does not close."""
 
     ready: bool
+    draining: bool
     models: int
     not_ready: list[NotReadyVersion]
 

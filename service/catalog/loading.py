@@ -1,7 +1,7 @@
-"""From a folder to a model that is ready to answer."""
+"""Loads a bundle: reads, verifies, measures and queues its graphs."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from service.arrays import FloatArray
 from service.bundle.manifest import DECODER, ENCODER, GOLDEN_FILE, Manifest
 from service.bundle.storage import BundleLocation, read_bundle
+from service.catalog.use_count import UseCount
 from service.catalog.verification import golden_inputs, open_verified_sessions
 from service.inference.autoencoder import Autoencoder
 from service.inference.bound_graphs import BoundGraphs
@@ -24,8 +25,8 @@ from service.inference.session import (
 )
 from service.inference.warmup import BatchCosts, measure_batch_costs
 
-# A hand-over to a thread and back, and the wait of everything else on the event loop meanwhile,
-# are worth it only for runs that take longer than this.
+# Running on a thread costs two switches and lets everything else on the event loop go on: worth it
+# for runs that take longer than this.
 MAX_INLINE_SECONDS = 0.0015
 
 
@@ -35,13 +36,16 @@ class LoadedModel:
 
     Attributes:
         location: Where its bundle lies.
-        autoencoder: The calls.
+        autoencoder: Runs the calls.
         queues: The queue in front of each graph.
-        costs: What a run of each graph costs here, by rows.
-        provider: The provider that really runs it; with another one, where that runs some nodes.
+        costs: Seconds of a run of each graph on this machine, by rows.
+        provider: The provider that really runs it, and others that run some of its nodes.
         golden_deviation: Largest deviation from its golden vectors on that provider.
         load_seconds: Time it took to read, verify and warm it.
-        caches: What requests derive from it once, by whatever they look it up with.
+        in_use: Entered while a request uses the model, in the turn of the event loop in which it
+            was resolved: ``with model.in_use:``.
+        caches: What is computed once for the model and kept as long as it is loaded, by a key that
+            begins with the function that computes it.
     """
 
     location: BundleLocation
@@ -51,7 +55,8 @@ class LoadedModel:
     provider: str
     golden_deviation: float
     load_seconds: float
-    caches: dict[Any, Any] = field(default_factory=dict[Any, Any])
+    in_use: UseCount = field(default_factory=UseCount)
+    caches: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any])
 
     @property
     def name(self) -> str:
@@ -65,20 +70,35 @@ class LoadedModel:
 
     @property
     def manifest(self) -> Manifest:
-        """What the bundle says about itself."""
+        """The bundle's manifest."""
         return self.autoencoder.manifest
+
+    async def drain(self) -> None:
+        """Return when no request uses the model and everything that was queued has run.
+
+        Call it when requests cannot find the model any more.
+        """
+        await self.in_use.wait_until_unused()
+        for queue in self.queues.values():
+            await queue.drain()
+
+    async def close(self) -> None:
+        """Take no more rows, end what runs, fail what waits, and drop the caches."""
+        for queue in self.queues.values():
+            await queue.close()
+        self.caches.clear()
 
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How bundles become models.
+    """How bundles are loaded and their graphs run.
 
     Attributes:
         session: Provider and threads of one run of a graph.
         threads: Batches of one graph that may run at the same time.
-        max_batch_rows: Most rows of one run of a graph.
-        max_queue_rows: Most rows that may wait for a graph.
-        meter: Makes what is told of the runs of a graph, by model, version and graph.
+        max_batch_rows: Maximum number of rows of one run of a graph.
+        max_queue_rows: Maximum number of rows that wait for a graph.
+        meter: Makes what records the runs of a graph, by model, version and graph.
     """
 
     session: SessionOptions
@@ -89,10 +109,10 @@ class LoadOptions:
 
 
 def load_model(location: BundleLocation, options: LoadOptions, executor: Executor) -> LoadedModel:
-    """Read a bundle, prove that it is sound, and make it ready to answer.
+    """Read a bundle, verify it, and make it ready to answer.
 
-    Blocking. When this returns every graph has been run with batches of every size it will meet,
-    and is queued with the limits that were measured.
+    Blocking. When this returns, every graph has been run with batches of every size up to the
+    largest, and is queued with the limits that were measured.
 
     Args:
         location: Where the bundle lies.

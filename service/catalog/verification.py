@@ -1,4 +1,4 @@
-"""Golden vectors replayed: proof that a graph still computes what it computed when published."""
+"""Replays golden vectors: a graph must compute what it computed when it was published."""
 
 from collections.abc import Mapping
 
@@ -24,8 +24,8 @@ def open_verified_sessions(
 ) -> tuple[dict[str, Session], float]:
     """Open every graph of a bundle and replay its golden vectors.
 
-    The CPU provider is always replayed: it decides whether the bundle is sound. When another
-    provider serves, its own deviation is measured as well, against its own tolerance.
+    They are always replayed on the CPU, which decides whether the bundle is valid. When another
+    provider serves, its deviation is measured too, against its own tolerance.
 
     Args:
         bundle: A bundle read from disk.

@@ -1,6 +1,6 @@
-"""Every process's numbers, added up when somebody asks, in the formats of Prometheus."""
+"""The numbers of all processes, added up when metrics are read, in the formats of Prometheus."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -14,55 +14,49 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from service.metrics.families import FAMILIES, Family
-from service.metrics.segments import Segment
+from service.metrics.families import FAMILIES, INFO_FAMILIES, Family
+from service.metrics.segments import Labels, Series
 
-Labels = tuple[str, ...]
-Info = tuple[Family, Iterable[Labels]]
+Totals = Mapping[Family, Mapping[Labels, Sequence[float]]]
 
 
 @dataclass(frozen=True, eq=False)  # the registry keeps it by identity
 class _Snapshot(Collector):
-    segments: Sequence[Segment]
-    infos: Sequence[Info]
+    totals: Totals
 
     def collect(self) -> Iterator[Metric]:
-        totals = self._totals()
-        for family in FAMILIES:
-            yield _metric(family, totals[family])
-        for family, series in self.infos:
-            yield _metric(family, {labels: [1.0] for labels in series})
-
-    def _totals(self) -> dict[Family, dict[Labels, list[float]]]:
-        totals: dict[Family, dict[Labels, list[float]]] = {family: {} for family in FAMILIES}
-        for segment in self.segments:
-            for family, labels, cells in segment.series():
-                known = totals[family].get(labels, [0.0] * family.cells)
-                pairs = zip(known, cells.tolist(), strict=True)
-                totals[family][labels] = [total + number for total, number in pairs]
-        return totals
+        for family, series in self.totals.items():
+            yield _metric(family, series)
 
 
-def render(
-    segments: Sequence[Segment], infos: Sequence[Info], accept: str | None
-) -> tuple[bytes, str]:
+def render(series: Iterable[Series], accept: str | None) -> tuple[bytes, str]:
     """Write all metrics.
 
     Args:
-        segments: Those of all processes, dead ones too: what they counted still counts.
-        infos: Families that are 1 for each of their label values.
+        series: Of all processes, ended ones too; series of the same labels are added up.
         accept: The request's Accept header; OpenMetrics is written to those who ask for it.
 
     Returns:
         The document and its media type.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Snapshot(segments, infos))
+    registry.register(_Snapshot(_add_up(series)))
     encode, media_type = choose_encoder(accept or "")
     return encode(registry), media_type
 
 
-def _metric(family: Family, series: dict[Labels, list[float]]) -> Metric:
+def _add_up(series: Iterable[Series]) -> Totals:
+    totals: dict[Family, dict[Labels, list[float]]] = {
+        family: {} for family in (*FAMILIES, *INFO_FAMILIES)
+    }
+    for family, labels, numbers in series:
+        known = totals[family].get(labels, [0.0] * family.cells)
+        pairs = zip(known, numbers, strict=True)
+        totals[family][labels] = [total + number for total, number in pairs]
+    return totals
+
+
+def _metric(family: Family, series: Mapping[Labels, Sequence[float]]) -> Metric:
     ordered = sorted(series.items())
     if family.kind == "counter":
         counter = CounterMetricFamily(family.name, family.help, labels=family.labels)

@@ -21,7 +21,7 @@ class Family:
 
     Attributes:
         name: As it is exposed, with its unit; a counter's ends in ``_total``.
-        kind: What it is. A gauge is what a worker says of itself now: it ends with the worker.
+        kind: Its type. A gauge describes a worker's present state: it ends with the worker.
         help: One sentence.
         labels: Names of its labels.
         bounds: Upper bounds of a histogram's buckets, ascending, without infinity.
@@ -42,7 +42,7 @@ class Family:
 REQUESTS = Family(
     "latentserve_requests_total",
     "counter",
-    "Requests that were answered, or left by their client (status 499).",
+    "Requests that were answered, or abandoned by their client (status 499).",
     (*_BY_CALL, "status"),
 )
 PROBLEMS = Family(
@@ -79,7 +79,7 @@ BATCH_DURATION = Family(
     DURATION_BOUNDS,
 )
 QUEUE_ROWS = Family("latentserve_queue_rows", "gauge", "Rows that wait for a graph.", _BY_GRAPH)
-CONNECTIONS = Family("latentserve_connections_total", "counter", "Connections that a worker took.")
+CONNECTIONS = Family("latentserve_connections_total", "counter", "Connections that workers took.")
 OPEN_CONNECTIONS = Family(
     "latentserve_open_connections", "gauge", "Connections that are open.", ("worker",)
 )
@@ -90,14 +90,14 @@ WORKER_RESTARTS = Family(
 HEARTBEATS = Family(
     "latentserve_heartbeats_total",
     "counter",
-    "Beats of a worker's event loop: ten a second, unless something holds it up.",
+    "Heartbeats of a worker's event loop: ten a second, unless something blocks it.",
     ("worker",),
 )
 FAMILIES = (
     REQUESTS, PROBLEMS, ROWS, REQUEST_DURATION, STAGE_DURATION, BATCH_ROWS, BATCH_DURATION,
     QUEUE_ROWS, CONNECTIONS, OPEN_CONNECTIONS, WORKERS, WORKER_RESTARTS, HEARTBEATS,
 )  # fmt: skip
-"""What workers record, in the order in which segments number it."""
+"""What is counted, in the order in which segments number it."""
 
 MODEL_INFO = Family(
     "latentserve_model_info", "gauge",
@@ -105,8 +105,8 @@ MODEL_INFO = Family(
     ("model", "version", "state", "provider"),
 )  # fmt: skip
 BUILD_INFO = Family(
-    "latentserve_build_info", "gauge", "1, with the versions of what answers.",
+    "latentserve_build_info", "gauge", "1, with the versions of the service and its libraries.",
     ("version", "bundle_schema", "onnxruntime", "python"),
 )  # fmt: skip
 INFO_FAMILIES = (MODEL_INFO, BUILD_INFO)
-"""What is only looked up when metrics are asked for."""
+"""What is only looked up when metrics are read."""

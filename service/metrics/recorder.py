@@ -1,8 +1,8 @@
-"""What a process counts while it answers, at a few hundred nanoseconds a number.
+"""Counts requests, rows, stages and batches, at a few hundred nanoseconds a number.
 
-Series are looked up once for each call, model and version; after that counting is adding to
+Series are looked up once for each call, model and version; after that, counting is adding to
 float64 numbers in this process's segment. prometheus-client's own children take a lock and, with
-several processes, a file's dictionary for each number: 25 times as long.
+several processes, look up a file's dictionary for each number: 25 times as long.
 """
 
 from bisect import bisect_left
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from service.metrics import families
 from service.metrics.families import DURATION_BOUNDS, ROW_BOUNDS, Family
-from service.metrics.segments import Cells, Segment
+from service.metrics.segments import Cells, Segment, discarding_segment
 
 
 class Stages(NamedTuple):
@@ -26,14 +26,18 @@ STAGES = Stages._fields
 
 
 class CallMeter:
-    """Counts the requests of one call to one version; of no version for all that mean none."""
+    """Counts the requests of one call to one version, or of one call before a version is known."""
 
     __slots__ = ("_duration", "_labels", "_requests", "_rows", "_segment", "_stages")
 
     def __init__(self, segment: Segment, call: str, model: str, version: str) -> None:
         """Find the series; those of single statuses, stages and problems when they occur."""
-        self._segment = segment
         self._labels = (call, model, version)
+        self.move_to(segment)
+
+    def move_to(self, segment: Segment) -> None:
+        """Count in another segment from here on."""
+        self._segment = segment
         self._duration = segment.cells(families.REQUEST_DURATION, *self._labels)
         self._requests: dict[int, Cells] = {}
         self._rows: Cells | None = None
@@ -84,13 +88,13 @@ class GraphMeter:
         self.move_to(segment)
 
     def move_to(self, segment: Segment) -> None:
-        """Count in another segment from now on."""
+        """Count in another segment from here on."""
         self._rows = segment.cells(families.BATCH_ROWS, *self._labels)
         self._duration = segment.cells(families.BATCH_DURATION, *self._labels)
         self._waiting = segment.cells(families.QUEUE_ROWS, *self._labels)
 
     def set_queue_rows(self, rows: int) -> None:
-        """Say how many rows wait now."""
+        """Set how many rows wait."""
         self._waiting[0] = rows
 
     def record_run(self, rows: int, seconds: float) -> None:
@@ -102,25 +106,25 @@ class GraphMeter:
 
 
 class Recorder:
-    """All that one process counts."""
+    """Everything that one process counts."""
 
     def __init__(self, segment: Segment) -> None:
         """Count in a segment that no other process writes to."""
         self._segment = segment
         self._calls: dict[tuple[str, str, int | None], CallMeter] = {}
-        self._graphs: list[GraphMeter] = []
+        self._graphs: dict[tuple[str, int, str], GraphMeter] = {}
 
     def move_to(self, segment: Segment) -> None:
-        """Count in another segment: what a process forked from this one does first."""
+        """Count in another segment: the first thing that a forked process does."""
         self._segment = segment
         self._calls.clear()
-        for meter in self._graphs:
+        for meter in self._graphs.values():
             meter.move_to(segment)
 
     def call(self, call: str, model: str = "", version: int | None = None) -> CallMeter:
         """Return the meter of a call.
 
-        What is given here becomes a label: never a name that a client chose.
+        What is given here becomes a label: never pass a name that a client chose.
 
         Args:
             call: Name of one of the six calls, or the template of another path.
@@ -135,68 +139,24 @@ class Recorder:
         return meter
 
     def graph(self, model: str, version: int, graph: str) -> GraphMeter:
-        """Make the meter of a graph."""
-        meter = GraphMeter(self._segment, model, str(version), graph)
-        self._graphs.append(meter)
-        return meter
+        """Return the meter of a graph, the same one if its version is loaded again."""
+        key = (model, version, graph)
+        if key not in self._graphs:
+            self._graphs[key] = GraphMeter(self._segment, model, str(version), graph)
+        return self._graphs[key]
+
+    def forget(self, model: str, version: int) -> None:
+        """Remove the series of a version that has been removed.
+
+        Whoever still has one of its meters may use it; what it counts is discarded.
+        """
+        calls = [key for key in self._calls if key[1:] == (model, version)]
+        graphs = [key for key in self._graphs if key[:2] == (model, version)]
+        meters = [self._calls.pop(key) for key in calls] + [self._graphs.pop(key) for key in graphs]
+        for meter in meters:
+            meter.move_to(discarding_segment())
+        self._segment.forget(model=model, version=str(version))
 
     def add(self, family: Family, amount: float = 1.0) -> None:
         """Add to a metric without labels."""
         self._segment.cells(family)[0] += amount
-
-    def connections(self, worker: int) -> "ConnectionMeter":
-        """Make the meter of a worker's connections."""
-        return ConnectionMeter(self._segment, worker)
-
-    def heartbeat(self, worker: int) -> "Heartbeat":
-        """Make what shows that a worker's event loop turns."""
-        return Heartbeat(self._segment, worker)
-
-
-class ConnectionMeter:
-    """Counts the connections of one worker."""
-
-    __slots__ = ("_open", "_taken")
-
-    def __init__(self, segment: Segment, worker: int) -> None:
-        """Find the series."""
-        self._taken = segment.cells(families.CONNECTIONS)
-        self._open = segment.cells(families.OPEN_CONNECTIONS, str(worker))
-
-    @property
-    def taken(self) -> int:
-        """Connections that were ever opened in this segment."""
-        return int(self._taken[0])
-
-    @property
-    def open(self) -> int:
-        """Connections that are open."""
-        return int(self._open[0])
-
-    def opened(self) -> None:
-        """Count a new connection."""
-        self._taken[0] += 1.0
-        self._open[0] += 1.0
-
-    def closed(self) -> None:
-        """Count one that has gone."""
-        self._open[0] -= 1.0
-
-
-class Heartbeat:
-    """Shows other processes that a worker's event loop turns."""
-
-    __slots__ = ("_beats",)
-
-    def __init__(self, segment: Segment, worker: int) -> None:
-        """Find the series."""
-        self._beats = segment.cells(families.HEARTBEATS, str(worker))
-
-    @property
-    def beats(self) -> int:
-        """Beats of all who ever wrote to this segment."""
-        return int(self._beats[0])
-
-    def beat(self) -> None:
-        """Say that the event loop has turned."""
-        self._beats[0] += 1.0

@@ -1,23 +1,22 @@
-"""A process forked from this one: what it must forget before it works, and how it ended."""
+"""Forks a process without the signal handlers of this one, and describes how it ended."""
 
 import logging
 import os
 import signal
 from collections.abc import Callable
 
-HANDLED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-"""What a supervisor acts on, and what it forks has to forget."""
+from service.processes.signals import SUPERVISOR_SIGNALS
 
 _log = logging.getLogger(__name__)
 
 
 def fork(work: Callable[[], None]) -> int:
-    """Do something in a process forked from this one, which then ends.
+    """Call a function in a process forked from this one, which then exits.
 
-    Signals wait until the new process has forgotten what this one does about them.
+    Signals are blocked until the new process has reset this one's handlers.
 
     Args:
-        work: What to do; an exception is logged and ends the process with status 1.
+        work: The function; an exception is logged and ends the process with status 1.
 
     Returns:
         The new process's id.
@@ -25,7 +24,7 @@ def fork(work: Callable[[], None]) -> int:
     Raises:
         OSError: There is no memory for it, or no more processes are allowed.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISOR_SIGNALS)
     pid = -1
     try:
         pid = os.fork()
@@ -45,7 +44,7 @@ def fork(work: Callable[[], None]) -> int:
         status = 0
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
-    except Exception:  # noqa: BLE001  # whatever it is, its supervisor reads of it in the log
+    except Exception:  # noqa: BLE001  # whatever it is, it is logged and ends this process alone
         _log.exception("worker failed")
     finally:
         logging.shutdown()
@@ -53,10 +52,10 @@ def fork(work: Callable[[], None]) -> int:
 
 
 def describe_exit(exit_code: int) -> str:
-    """Say how a process ended.
+    """Describe how a process ended.
 
     Args:
-        exit_code: Its status; negative, the number of the signal that ended it.
+        exit_code: Its status, or the negative number of the signal that ended it.
     """
     if exit_code >= 0:
         return f"exit status {exit_code}"

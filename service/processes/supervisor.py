@@ -1,7 +1,7 @@
-"""Several workers behind one port: one process accepts, hands out, restarts and stops.
+"""Runs several workers behind one port: starts, restarts and stops them.
 
-Workers are forked, so they share the memory of what was loaded before, and a successor is there
-at once.
+Workers are forked, so they share the memory of what was loaded before, and a successor starts
+within milliseconds.
 """
 
 import logging
@@ -10,86 +10,66 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from service.metrics.families import WORKER_RESTARTS
-from service.metrics.recorder import Recorder
-from service.metrics.segments import Segment
+from service.metrics.segments import SharedMemory
+from service.process_status import ProcessStatus
 from service.processes.acceptor import Acceptor
-from service.processes.forking import HANDLED_SIGNALS, describe_exit, fork
-from service.processes.signals import INTERRUPTED
+from service.processes.forking import describe_exit, fork
+from service.processes.restarts import EARLY_EXIT_SECONDS, MAX_EARLY_EXITS, RestartPolicy
+from service.processes.signals import INTERRUPTED, StopRequest, handled_signals
 from service.processes.worker_handle import HEARTBEAT_CHECK_SECONDS, WorkerHandle
 
 WORKERS_KEEP_DYING = 4
 """Exit status of a service whose workers die again and again."""
-_EARLY_EXIT_SECONDS = 10.0
-_MAX_EARLY_EXITS = 6
-_DELAY_SECONDS = 0.05  # doubled for each short life after the first
-_RETRY_SECONDS = 0.5
+_FORK_RETRY_SECONDS = 0.5
 _KILL_AFTER_SECONDS = 5.0  # on top of what requests get
 
 Serve = Callable[[int, socket.socket], None]
-"""What a worker does: its number, and its end of the channel."""
+"""What a worker does: takes its number, and its end of the channel."""
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Predecessor:
-    """A process that answers on the listening socket until the workers do.
-
-    Attributes:
-        pid: Its process id.
-        channel: Tells it, by closing, that the supervisor has gone.
-        segment: What it counts in.
-    """
-
-    pid: int
-    channel: socket.socket
-    segment: Segment
-
-
 class Supervisor:
-    """Runs workers until it is asked to stop, or they cannot be kept alive."""
+    """Runs workers until it is asked to stop, or they keep dying."""
 
     def __init__(
         self,
         listener: socket.socket,
         serve: Serve,
-        segments: list[Segment],
-        recorder: Recorder,
+        status: ProcessStatus,
+        memory: SharedMemory,
         *,
+        stop_request: StopRequest,
         stop_seconds: float,
         hang_seconds: float,
-        predecessor: Predecessor | None = None,
     ) -> None:
         """Prepare; nothing is started before ``run``.
 
         Args:
-            listener: The listening socket whose connections are handed out.
+            listener: The listening socket whose connections are sent to workers.
             serve: What a worker does, in a process of its own, until SIGTERM.
-            segments: What each worker counts in; as many workers are run.
-            recorder: What this process counts with.
-            stop_seconds: Time that requests get to finish on SIGTERM.
+            status: The slots of the workers; as many workers are run.
+            memory: The segment that this process counts in, then one for each worker.
+            stop_request: Takes the signals that ask it to stop.
+            stop_seconds: Time that requests get to finish when it stops.
             hang_seconds: Time for which a worker's event loop may stand still.
-            predecessor: Who answers until all workers do, and is stopped then.
         """
         self._serve = serve
-        self._segments = segments
-        self._recorder = recorder
+        self._status = status
+        self._own_segment, *self._segments = memory.segments
+        self._stop_request = stop_request
         self._stop_seconds = stop_seconds
         self._hang_seconds = hang_seconds
-        self._predecessor = predecessor
-        self._processes: dict[int, WorkerHandle] = {}
-        self._due: dict[int, float] = dict.fromkeys(range(len(segments)), 0.0)
-        self._early_exits = [0] * len(segments)
+        self._workers: dict[int, WorkerHandle] = {}
+        self._due = {worker.number: 0.0 for worker in status.workers}
+        self._restarts = RestartPolicy(len(status.workers))
         self._selector = selectors.DefaultSelector()
-        self._acceptor = Acceptor(listener, self._selector, self._processes)
-        self._next_look = time.monotonic() + HEARTBEAT_CHECK_SECONDS
-        self._status: int | None = None
-        self._stop_signals: list[int] = []
+        self._acceptor = Acceptor(listener, self._selector, self._workers)
+        self._next_check = time.monotonic() + HEARTBEAT_CHECK_SECONDS
+        self._exit_status: int | None = None
 
     def run(self) -> int:
         """Keep the workers running.
@@ -97,27 +77,28 @@ class Supervisor:
         Returns:
             Exit status: 0 when it was asked to stop, 130 by SIGINT, 4 when workers kept dying.
         """
-        with self._selector, self._wakened_by_signals():
-            while self._status is None:
+        with self._selector, handled_signals(self._selector, self._handle_signal):
+            while self._exit_status is None:
                 self._start_due()
                 self._acceptor.watch_listener()
                 self._wait()
             self._stop()
-        return self._status
+        return self._exit_status
 
     def _wait(self) -> None:
-        """Wait for a connection, a signal, a worker's word or a time, and act on it."""
+        """Wait for a connection, a signal, a worker's message or a time, and act on it."""
         now = time.monotonic()
-        times = [self._next_look - now, *(due - now for due in self._due.values())]
-        times += self._acceptor.seconds_until_due(now)
+        times = [self._next_check - now, *(due - now for due in self._due.values())]
+        times += [self._stop_request.seconds_left(now), *self._acceptor.seconds_until_due(now)]
         events = [key for key, _ in self._selector.select(max(0.0, min(times)))]
-        # What the workers say first: it decides who gets the connections.
+        # Messages of workers first: they decide which worker gets the connections.
         for key in sorted(events, key=lambda key: key.data == self._acceptor.accept):
             key.data()
-        self._acceptor.hand_out_held()
+        self._acceptor.hand_over_held()
+        self._check_stop_request()
         self._reap()
-        if time.monotonic() >= self._next_look:
-            self._look_after_workers()
+        if time.monotonic() >= self._next_check:
+            self._check_heartbeats()
 
     # Workers
 
@@ -129,157 +110,129 @@ class Supervisor:
                 self._start(number)
             except OSError as error:  # no memory, or no more processes allowed
                 _log.error("a worker was not started: %s", error.strerror)
-                self._due[number] = now + _RETRY_SECONDS
+                self._due[number] = now + _FORK_RETRY_SECONDS
 
     def _start(self, number: int) -> None:
-        recorder = Recorder(self._segments[number])
-        meter, heartbeat = recorder.connections(number), recorder.heartbeat(number)
         ours, theirs = socket.socketpair()
 
         def work() -> None:
             ours.close()
-            self._forget_the_others()
+            self._close_inherited()
             self._serve(number, theirs)
 
         pid = fork(work)
         theirs.close()
         ours.setblocking(False)
-        process = WorkerHandle(number, pid, ours, meter, heartbeat, time.monotonic())
-        self._processes[number] = process
-        self._selector.register(ours, selectors.EVENT_READ, lambda: self._listen_to(process))
+        worker = WorkerHandle(pid, ours, self._status.workers[number], time.monotonic())
+        self._workers[number] = worker
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._receive(worker))
 
-    def _forget_the_others(self) -> None:
-        """Close what a worker inherits: a channel that it held would hide the supervisor's end."""
+    def _close_inherited(self) -> None:
+        """Close what a worker inherits.
+
+        While it held the other end of a channel, that worker would not notice the supervisor's end.
+        """
         self._selector.close()
         self._acceptor.close()
-        for process in self._processes.values():
-            process.channel.close()
-        if self._predecessor is not None:
-            self._predecessor.channel.close()
+        for worker in self._workers.values():
+            worker.channel.close()
 
-    def _listen_to(self, process: WorkerHandle) -> None:
+    def _receive(self, worker: WorkerHandle) -> None:
         try:
-            words = process.channel.recv(64)
+            message = worker.channel.recv(64)
         except BlockingIOError:
             return
         except OSError:
-            words = b""
-        process.receive(words, time.monotonic())
-        if len(self._acceptor.takers()) == len(self._segments):
-            self._relieve_predecessor()
-        if not words:  # it takes nothing more; its end is seen by its signal
-            self._selector.unregister(process.channel)
+            message = b""
+        worker.receive(message, time.monotonic())
+        if not message:  # it takes nothing more; a signal will tell that it has ended
+            self._selector.unregister(worker.channel)
 
-    def _relieve_predecessor(self) -> None:
-        if self._predecessor is not None:
-            os.kill(self._predecessor.pid, signal.SIGTERM)
+    def _check_heartbeats(self) -> None:
+        """End workers whose event loop stands still.
 
-    def _look_after_workers(self) -> None:
-        """End workers whose event loop stands still: what they have is not answered any more.
-
-        SIGABRT first, on which they print where each of their threads is; then SIGKILL, which a
-        stopped process heeds as well. Their successors come when their end is seen.
+        SIGABRT first, on which they print where each of their threads is; then SIGKILL, which also
+        ends a stopped process. Their successors are started when they have ended.
         """
         now = time.monotonic()
-        self._next_look = now + HEARTBEAT_CHECK_SECONDS
-        for process in self._processes.values():
-            process.check_heartbeat(now)
-            patience = self._hang_seconds + (self._stop_seconds if process.leaving else 0.0)
-            if process.stalled_seconds < patience:
+        self._next_check = now + HEARTBEAT_CHECK_SECONDS
+        for worker in self._workers.values():
+            worker.check_heartbeat(now)
+            limit = self._hang_seconds + (self._stop_seconds if worker.leaving else 0.0)
+            if worker.stalled_seconds < limit:
                 continue
-            if not process.aborted:
-                facts = {"stalled_seconds": round(process.stalled_seconds, 3)}
+            if not worker.aborted:
+                facts = {"stalled_seconds": round(worker.stalled_seconds, 3)}
                 _log.error(
-                    "worker hangs", extra={"worker": process.number, "pid": process.pid, **facts}
+                    "worker hangs", extra={"worker": worker.number, "pid": worker.pid, **facts}
                 )
-            os.kill(process.pid, signal.SIGKILL if process.aborted else signal.SIGABRT)
-            process.aborted = True
+            os.kill(worker.pid, signal.SIGKILL if worker.aborted else signal.SIGABRT)
+            worker.aborted = True
 
     def _reap(self) -> None:
-        if self._predecessor is not None and os.waitpid(self._predecessor.pid, os.WNOHANG)[0]:
-            self._predecessor.segment.end_gauges()
-            self._predecessor.channel.close()
-            self._predecessor = None
-        for process in list(self._processes.values()):
-            pid, wait_status = os.waitpid(process.pid, os.WNOHANG)
+        for worker in list(self._workers.values()):
+            pid, wait_status = os.waitpid(worker.pid, os.WNOHANG)
             if pid:
-                self._handle_exit(process, os.waitstatus_to_exitcode(wait_status))
+                self._clean_up(worker)
+                if self._exit_status is None:
+                    self._handle_exit(worker, os.waitstatus_to_exitcode(wait_status))
 
-    def _handle_exit(self, process: WorkerHandle, exit_code: int) -> None:
-        """Clear up after a worker, and decide when its successor starts."""
-        number = process.number
-        del self._processes[number]
-        if process.channel.fileno() in self._selector.get_map():
-            self._selector.unregister(process.channel)
-        process.channel.close()
-        self._segments[number].end_gauges()
-        if self._status is not None:
-            return
-        lived_seconds = time.monotonic() - process.started
-        short = lived_seconds < _EARLY_EXIT_SECONDS
-        lives = self._early_exits[number] = self._early_exits[number] + 1 if short else 0
-        cause = describe_exit(exit_code)
-        facts = {"worker": number, "pid": process.pid, "lived_seconds": round(lived_seconds, 3)}
+    def _clean_up(self, worker: WorkerHandle) -> None:
+        del self._workers[worker.number]
+        if worker.channel.fileno() in self._selector.get_map():
+            self._selector.unregister(worker.channel)
+        worker.channel.close()
+        worker.status.end()
+        self._segments[worker.number].end_gauges()
+
+    def _handle_exit(self, worker: WorkerHandle, exit_code: int) -> None:
+        """Decide when the successor of a worker that has ended is started."""
+        number, cause = worker.number, describe_exit(exit_code)
+        lived_seconds = time.monotonic() - worker.started
+        facts = {"worker": number, "pid": worker.pid, "lived_seconds": round(lived_seconds, 3)}
         _log.error("worker died", extra={**facts, "cause": cause})
-        if lives >= _MAX_EARLY_EXITS:
+        delay = self._restarts.delay_seconds(number, lived_seconds)
+        if delay is None:
             _log.critical(
                 "worker %d died %d times in a row within %.0f seconds of its start, last by %s;"
-                " the service ends", number, lives, _EARLY_EXIT_SECONDS, cause,
+                " the service ends", number, MAX_EARLY_EXITS, EARLY_EXIT_SECONDS, cause,
             )  # fmt: skip
-            self._status = WORKERS_KEEP_DYING
+            self._exit_status = WORKERS_KEEP_DYING
             return
-        delay = _DELAY_SECONDS * 2**lives if lives > 1 else 0.0
         self._due[number] = time.monotonic() + delay
-        self._recorder.add(WORKER_RESTARTS)
+        self._own_segment.cells(WORKER_RESTARTS)[0] += 1
 
     # Signals and the end
 
-    @contextmanager
-    def _wakened_by_signals(self) -> Generator[None]:
-        """Let signals end a wait, and act on them between waits."""
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        before = {number: signal.signal(number, self._handle) for number in HANDLED_SIGNALS}
-        wakeup_before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-        self._selector.register(ours, selectors.EVENT_READ, lambda: _empty(ours))
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(wakeup_before)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            ours.close()
-            theirs.close()
-
-    def _handle(self, number: int, _frame: object) -> None:
+    def _handle_signal(self, number: int) -> None:
         if number != signal.SIGCHLD:
-            self._stop_signals.append(number)
-            if self._status is None:
-                self._status = INTERRUPTED if number == signal.SIGINT else 0
+            self._stop_request.receive(number, time.monotonic())
+
+    def _check_stop_request(self) -> None:
+        """Drain or stop, if a signal has asked for it."""
+        if not self._stop_request.received or self._exit_status is not None:
+            return
+        seconds_left = self._stop_request.seconds_left(time.monotonic())
+        if seconds_left == 0:
+            self._exit_status = INTERRUPTED if self._stop_request.interrupted else 0
+        elif not self._status.draining:
+            self._status.start_draining()
+            _log.info("draining", extra={"seconds": round(seconds_left, 3)})
 
     def _stop(self) -> None:
-        """Let the workers finish, for as long as they were promised; then end them."""
+        """Let the workers finish for as long as requests get, then kill them."""
         self._acceptor.close()
-        _log.info("stopping", extra={"workers": len(self._processes)})
-        self._relieve_predecessor()
+        _log.info("stopping", extra={"workers": len(self._workers)})
         self._signal_all(signal.SIGTERM)
-        signals = len(self._stop_signals)
+        interrupts = self._stop_request.count_of(signal.SIGINT)
         until = time.monotonic() + self._stop_seconds + _KILL_AFTER_SECONDS
-        while self._processes or self._predecessor:
+        while self._workers:
             self._reap()
-            if time.monotonic() > until or signal.SIGINT in self._stop_signals[max(1, signals) :]:
+            interrupted_again = self._stop_request.count_of(signal.SIGINT) > interrupts
+            if time.monotonic() > until or interrupted_again:
                 self._signal_all(signal.SIGKILL)
             time.sleep(0.01)
 
     def _signal_all(self, number: int) -> None:
-        for process in self._processes.values():
-            os.kill(process.pid, number)
-
-
-def _empty(wakeups: socket.socket) -> None:
-    try:
-        while wakeups.recv(1024):
-            pass
-    except BlockingIOError:
-        pass
+        for worker in self._workers.values():
+            os.kill(worker.pid, number)

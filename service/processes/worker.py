@@ -1,7 +1,8 @@
-"""uvicorn as one worker: its connections are counted, and may come from a supervisor."""
+"""uvicorn as a worker process, whose connections may come from a supervisor."""
 
 import signal
 import socket
+import time
 from asyncio import Task, get_running_loop, sleep
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -15,10 +16,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.api.fast_path.connection import Connection
 from service.api.fast_path.idle_connections import IdleConnections
 from service.app import Service
+from service.catalog.catalog import Catalog
 from service.errors import Draining
-from service.metrics.families import WORKERS
+from service.processes.signals import StopRequest
 from service.processes.tuning import freeze_after_startup
-from service.processes.worker_handle import LOADED, SERVING
+from service.processes.worker_handle import SERVING
 from service.settings import Settings
 
 _MAX_MESSAGES_PER_READ = 64
@@ -26,13 +28,12 @@ _LINGER_SECONDS = 0.1
 _NEVER_SECONDS = 10 * 365 * 24 * 3600
 
 
-def server_config(settings: Settings, service: Service, *, loads: bool = True) -> uvicorn.Config:
+def server_config(settings: Settings, service: Service) -> uvicorn.Config:
     """Configure uvicorn.
 
     Args:
         settings: Everything that can be set.
-        service: What answers.
-        loads: Whether this process loads models, and closes them.
+        service: The service.
     """
     return uvicorn.Config(
         service.app,
@@ -41,7 +42,7 @@ def server_config(settings: Settings, service: Service, *, loads: bool = True) -
         loop="uvloop",
         http="httptools",
         ws="none",
-        lifespan="on" if loads else "off",
+        lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -51,13 +52,13 @@ def server_config(settings: Settings, service: Service, *, loads: bool = True) -
 
 
 class Worker(uvicorn.Server):
-    """A process that answers.
+    """uvicorn's server in one process.
 
-    With a channel to a supervisor it takes the connections that come through it, says what it is
-    ready for, and stops when the supervisor asks or is gone.
+    With a channel to a supervisor it takes the connections that come through it, and stops when the
+    supervisor asks or is gone.
 
     Attributes:
-        interrupted: Whether SIGINT was among what stopped it.
+        stop_request: The signals that have asked it to stop.
     """
 
     def __init__(
@@ -66,54 +67,61 @@ class Worker(uvicorn.Server):
         service: Service,
         number: int = 0,
         channel: socket.socket | None = None,
+        *,
+        drain_seconds: float = 0.0,
     ) -> None:
-        """Prepare to serve; its numbers go to the recorder's present segment.
+        """Prepare to serve.
 
         Args:
             config: uvicorn's configuration.
-            service: What answers.
-            number: Which worker this is.
+            service: The service.
+            number: Which worker this is; it writes that slot of the service's status.
             channel: One end of a stream to the supervisor.
+            drain_seconds: Time after SIGTERM in which it still answers; a supervisor has its own.
         """
         super().__init__(config)
-        self.interrupted = False
-        meter = service.recorder.connections(number)
+        self.stop_request = StopRequest(drain_seconds)
+        self._process_status = service.status
+        self._status = service.status.workers[number]
+        self._status.start()
         idle_connections = IdleConnections(config.timeout_keep_alive)
         config.timeout_keep_alive = _NEVER_SECONDS  # idle connections are closed by the line above
-        connection = partial(Connection, service.pipeline, idle_connections, meter)
+        connection = partial(Connection, service.pipeline, idle_connections, self._status)
         config.http = cast("type[HttpToolsProtocol]", connection)
         self._timer = service.pipeline.timer
-        service.recorder.add(WORKERS)
-        self._heartbeat = service.recorder.heartbeat(number)
-        self._registry = service.registry
+        self._reconciler = service.reconciler
+        # What was loaded before the fork was frozen there.
+        self._frozen = not service.reconciler.catalog.loading
         self._channel = channel
-        self._settling: Task[None] | None = None
         self._connecting = set[Task[object]]()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to take connections; with a channel, from it as well as from the sockets."""
-        # What came loaded out of the supervisor has been settled there.
-        loaded = self._registry.loading_finished
-        if not loaded:
-            self._settling = get_running_loop().create_task(self._settle(), name="settle")
+        """Begin to take connections, through the channel if there is one."""
+        self._reconciler.on_change(self._note_catalog)
         if self._channel is None:
             await super().startup(sockets)
             return
         self._channel.setblocking(False)
-        await super().startup(sockets or [])
+        await super().startup([])
         get_running_loop().add_reader(self._channel.fileno(), self._take_connections)
-        self._tell(SERVING + LOADED if loaded else SERVING)
+        self._status.set_loading(loading=self._reconciler.catalog.loading)
+        try:
+            self._channel.send(SERVING)
+        except OSError:  # the supervisor is gone, which the channel says too
+            self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        """Show ten times a second that the event loop turns; return whether to stop."""
-        self._heartbeat.beat()
+        """Count a heartbeat, ten times a second; return whether to stop."""
+        self._status.beat()
+        if self.stop_request.seconds_left(time.monotonic()) == 0:
+            self.should_exit = True
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections, finish requests and stop.
 
         uvicorn closes connections whose request it has not read yet. They get a moment, so that
-        whoever was let in is answered.
+        every accepted connection is answered.
         """
         for server in self.servers:
             server.close()
@@ -121,7 +129,7 @@ class Worker(uvicorn.Server):
             get_running_loop().remove_reader(self._channel.fileno())
             while self._take_connections():
                 pass
-            self._channel.close()  # the supervisor sees it, and hands nothing more
+            self._channel.close()  # the supervisor sees it, and sends nothing more
         await sleep(_LINGER_SECONDS)
         await super().shutdown(sockets)
         # Those whose body is still on its way have no task that uvicorn could have cancelled.
@@ -131,36 +139,34 @@ class Worker(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Stop on SIGTERM and SIGINT; under a supervisor SIGINT is for it to act on.
+        """Stop on SIGTERM and SIGINT; under a supervisor only on SIGTERM.
 
-        A terminal sends SIGINT to all processes at once, and uvicorn takes a second signal for
-        impatience. Its own way would send all of them again once it has stopped, and leave to
-        chance which of them the process ends by.
+        A terminal sends SIGINT to all processes at once, and uvicorn takes a second signal as an
+        order to stop without waiting. uvicorn's own method would send all signals again once it has
+        stopped, so that the exit status would depend on their order.
         """
         signal.signal(signal.SIGTERM, self.handle_exit)
         signal.signal(signal.SIGINT, self.handle_exit if self._channel is None else signal.SIG_IGN)
         yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take note of a signal to stop."""
-        self.interrupted |= sig == signal.SIGINT
-        super().handle_exit(sig, frame)
+        """Drain or stop on a signal."""
+        now = time.monotonic()
+        self.stop_request.receive(sig, now)
+        if self.stop_request.seconds_left(now) == 0:
+            super().handle_exit(sig, frame)
+        else:
+            self._process_status.start_draining()
 
-    async def _settle(self) -> None:
-        """Tell at once that all is loaded: who has read so of ``/readyz`` may be connecting."""
-        await self._registry.wait_until_loaded()
-        self._tell(LOADED)
-        freeze_after_startup()
-
-    def _tell(self, message: bytes) -> None:
-        if self._channel is not None:
-            try:
-                self._channel.send(message)
-            except OSError:  # the supervisor has gone, which the channel says as well
-                self.should_exit = True
+    def _note_catalog(self, catalog: Catalog) -> None:
+        """Publish whether models are being loaded, before ``/readyz`` answers from this catalog."""
+        self._status.set_loading(loading=catalog.loading)
+        if not catalog.loading and not self._frozen:
+            self._frozen = True
+            get_running_loop().call_soon(freeze_after_startup)
 
     def _take_connections(self) -> bool:
-        """Take what has come through the channel; return whether there may be more."""
+        """Take connections from the channel; return whether there may be more."""
         channel = cast("socket.socket", self._channel)
         try:
             message, descriptors, _, _ = socket.recv_fds(
@@ -170,7 +176,7 @@ class Worker(uvicorn.Server):
             return False
         except OSError:
             message, descriptors = b"", []
-        if not message:  # the supervisor has gone
+        if not message:  # the supervisor is gone
             get_running_loop().remove_reader(channel.fileno())
             self.should_exit = True
         for descriptor in descriptors:
@@ -188,7 +194,7 @@ class Worker(uvicorn.Server):
     def _connected(self, connecting: "Task[object]") -> None:
         self._connecting.discard(connecting)
         if not connecting.cancelled():
-            connecting.exception()  # a client that has already gone is nobody's fault
+            connecting.exception()  # its client may have disconnected already
 
     def make_protocol(self) -> Connection:
         """Make what answers on one connection."""

@@ -253,7 +253,9 @@ async def open_server(
     server = uvicorn.Server(config) if plain else Worker(config, service)
     listener = socket.create_server(("127.0.0.1", 0))
     running = asyncio.create_task(server.serve([listener]))
-    await until(lambda: running.done() or (server.started and service.registry.loading_finished))
+    await until(
+        lambda: running.done() or (server.started and not service.reconciler.catalog.loading)
+    )
     try:
         yield Server(service, server, listener.getsockname())
     finally:

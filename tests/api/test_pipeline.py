@@ -311,7 +311,7 @@ async def test_a_model_that_is_not_loaded_yet_is_unavailable_for_now(tmp_path: P
 async def test_a_service_that_stops_takes_no_more(tiny_models_dir: Path) -> None:
     async with open_client(tiny_models_dir) as client:
         assert isinstance(client.app, InferenceOverAsgi)
-        await client.app._pipeline._models.close()
+        await client.app._pipeline._reconciler.close()
         response = await client.post("/encode", content=BODY, headers=JSON_BODY)
 
     expect_problem(response, 503, "draining")

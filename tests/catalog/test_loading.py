@@ -1,4 +1,4 @@
-"""From a folder to a model that is ready: what was measured and set reaches its queues."""
+"""Loading a bundle: what is measured and set reaches the queues of its graphs."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,18 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.bundle.manifest import DECODER, ENCODER
 from service.bundle.storage import BundleLocation
 from service.catalog import loading
 from service.catalog.loading import LoadOptions, load_model
-from service.errors import BundleFileCorrupted, QueueFull
+from service.errors import BundleFileCorrupted, Draining, QueueFull
 from service.inference.bound_graphs import BoundGraphs
-from service.inference.chained_graph import CHAIN
+from service.inference.chained_graph import CHAIN, ChainedGraph
 from service.inference.session import Session, SessionOptions
 from service.inference.warmup import BatchCosts
-from service.request_context import RequestContext
+from service.operations.sample import SampleOptions
+from service.operations.table import ENCODE, RECONSTRUCT, SAMPLE
 from tests.bundles import LABELLED, PLANE, SCORE, TinyModel, publish_tiny
+from tests.operations.opened import start
 
-GRAPHS = {"encoder", "decoder", f"scorer-{SCORE}"}
+GRAPHS = {"encoder", "decoder", CHAIN, f"scorer-{SCORE}"}
 
 
 @pytest.fixture
@@ -48,11 +51,11 @@ def test_every_graph_is_measured_up_to_the_largest_batch_and_queued(
     for name, queue in model.queues.items():
         costs = model.costs[name]
         assert list(costs.seconds_by_rows) == [1, 2, 4, 8, 16, 32]
-        assert queue._max_batch_rows == costs.largest_efficient_batch
-        assert queue._enough_rows == costs.smallest_efficient_batch
-        assert queue._max_inline_rows == costs.rows_within(0.0015)
-        assert queue._max_exclusive_rows == 32
-        assert queue._max_queue_rows == 77
+        assert queue.limits.max_batch_rows == costs.largest_efficient_batch
+        assert queue.limits.efficient_rows == costs.smallest_efficient_batch
+        assert queue.limits.max_inline_rows == costs.rows_within(0.0015)
+        assert queue.limits.max_exclusive_rows == 32
+        assert queue.limits.max_queue_rows == 77
 
 
 @pytest.mark.parametrize("model", [PLANE, LABELLED], ids=["plane", "labelled"])
@@ -65,13 +68,15 @@ async def test_bound_graphs_are_measured_and_queued_with_encoder_and_decoder_as_
     rows = model.rows(77)
     conditions = np.ones((77, 1), np.float32) if model is LABELLED else None
 
-    found = await loaded.autoencoder.reconstruct(rows, conditions, context=RequestContext())
+    found = await start(RECONSTRUCT, loaded.autoencoder, rows, conditions)
 
-    assert set(loaded.costs) == set(loaded.queues) == {*GRAPHS, CHAIN}
+    assert set(loaded.costs) == set(loaded.queues) == GRAPHS
     assert list(loaded.costs[CHAIN].seconds_by_rows) == [1, 2, 4, 8, 16, 32]
-    assert all(isinstance(queue.session, BoundGraphs) for queue in loaded.queues.values())
+    assert all(isinstance(queue.runnable, BoundGraphs) for queue in loaded.queues.values())
     assert loaded.provider == "cpu"
-    np.testing.assert_allclose(found, model.reconstruct(rows, conditions), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        found.reconstructions, model.reconstruct(rows, conditions), rtol=0, atol=1e-5
+    )
 
 
 def test_on_the_cpu_graphs_run_plainly(
@@ -79,7 +84,7 @@ def test_on_the_cpu_graphs_run_plainly(
 ) -> None:
     model = load_model(location, options(), executor)
 
-    assert all(type(queue.session) is Session for queue in model.queues.values())
+    assert {type(queue.runnable) for queue in model.queues.values()} == {Session, ChainedGraph}
 
 
 def test_every_provider_that_runs_a_node_is_reported_the_one_asked_for_first() -> None:
@@ -98,23 +103,24 @@ async def test_batches_and_samples_are_cut_at_their_own_limits(
     )
     model = load_model(location, options(max_batch_rows=6, max_queue_rows=20), executor)
     sizes: list[int] = []
-    for queue in model.queues.values():
-        run = queue.session.run
+    for name in (ENCODER, DECODER):
+        queue = model.queues[name]
+        run = queue.runnable.run
         monkeypatch.setattr(
-            queue.session,
+            queue.runnable,
             "run",
             lambda *inputs, run=run: sizes.append(len(inputs[0])) or run(*inputs),
         )
     rows = PLANE.rows(5)
-    encoding = await model.autoencoder.encode(rows, context=RequestContext())
+    encoding = await start(ENCODE, model.autoencoder, rows)
     assert np.allclose(encoding.codes, PLANE.encode(rows), atol=1e-5)
     assert sizes == [4, 1]
 
     sizes.clear()
-    await model.autoencoder.sample(20, seed=1, context=RequestContext())
+    await start(SAMPLE, model.autoencoder, options=SampleOptions(20, seed=1))
     assert sizes == [6, 6, 6, 2]
     with pytest.raises(QueueFull, match="limit of 20"):
-        await model.autoencoder.sample(21, seed=1, context=RequestContext())
+        await start(SAMPLE, model.autoencoder, options=SampleOptions(21, seed=1))
 
 
 async def test_as_many_batches_run_side_by_side_as_there_are_threads(
@@ -122,21 +128,41 @@ async def test_as_many_batches_run_side_by_side_as_there_are_threads(
 ) -> None:
     model = load_model(location, options(threads=2, max_batch_rows=4), executor)
 
-    assert {queue._max_running for queue in model.queues.values()} == {2}
+    assert {queue.limits.max_running for queue in model.queues.values()} == {2}
     answers = await asyncio.gather(
-        *(
-            model.autoencoder.encode(PLANE.rows(9, seed), context=RequestContext())
-            for seed in range(8)
-        )
+        *(start(ENCODE, model.autoencoder, PLANE.rows(9, seed)) for seed in range(8))
     )
     for seed, answer in enumerate(answers):
         assert np.allclose(answer.codes, PLANE.encode(PLANE.rows(9, seed)), atol=1e-5)
 
 
-def test_a_bundle_that_is_not_sound_is_not_loaded(
-    tmp_path: Path, executor: ThreadPoolExecutor
-) -> None:
-    spoilt = publish_tiny(tmp_path, PLANE, {"golden.npz": b"not an archive"})
+def test_a_damaged_bundle_is_not_loaded(tmp_path: Path, executor: ThreadPoolExecutor) -> None:
+    damaged = publish_tiny(tmp_path, PLANE, {"golden.npz": b"not an archive"})
 
     with pytest.raises(BundleFileCorrupted, match=r"^golden\.npz"):
-        load_model(spoilt, options(), executor)
+        load_model(damaged, options(), executor)
+
+
+async def test_a_drained_model_finishes_what_was_queued_and_takes_no_more(
+    location: BundleLocation, executor: ThreadPoolExecutor
+) -> None:
+    model = load_model(location, options(max_batch_rows=4), executor)
+    rows = PLANE.rows(50)
+    queued = asyncio.ensure_future(start(ENCODE, model.autoencoder, rows))
+    await asyncio.sleep(0)
+    await model.drain()
+
+    assert np.allclose((await queued).codes, PLANE.encode(rows), atol=1e-5)
+    for operation in (ENCODE, RECONSTRUCT):
+        with pytest.raises(Draining):
+            await start(operation, model.autoencoder, rows)
+
+
+async def test_a_closed_model_has_no_caches(
+    location: BundleLocation, executor: ThreadPoolExecutor
+) -> None:
+    model = load_model(location, options(), executor)
+    model.caches["of a test"] = 1
+    await model.close()
+
+    assert model.caches == {}

@@ -1,4 +1,4 @@
-"""A graph that no longer computes what it computed when published is refused by name."""
+"""A graph that does not compute what it computed when published is refused by name."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -72,10 +72,16 @@ class Connection:
         self._socket.close()
 
 
-def request(body: bytes, *headers: str, path: str = "/encode", length: int | None = None) -> bytes:
+def request(
+    body: bytes,
+    *headers: str,
+    path: str = "/encode",
+    method: str = "POST",
+    length: int | None = None,
+) -> bytes:
     """Write a request in one piece; ``length`` is what it says of its body."""
     lines = [
-        f"POST {path} HTTP/1.1",
+        f"{method} {path} HTTP/1.1",
         "Host: latentserve",
         f"Content-Length: {len(body) if length is None else length}",
         *headers,

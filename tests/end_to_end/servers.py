@@ -4,10 +4,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,17 +73,34 @@ def serving(
 
     With ``wait`` it begins when every bundle has been loaded or refused, else when it listens.
     """
-    arguments = command("--models-dir", str(models_dir), "--port", "0", *flags)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            arguments, cwd=ROOT, env=environment(**variables), stdout=output, stderr=output
-        )
-    try:
-        host, port = _address(process, log)
-        server = Server(process, host, port, log)
+    with started(command(*flags), models_dir, log, variables=variables) as server:
         while wait and "loading" in _readiness(server):
             time.sleep(0.02)
         yield server
+
+
+@contextmanager
+def started(
+    arguments: list[str],
+    models_dir: Path,
+    log: Path,
+    *,
+    variables: Mapping[str, str] | None = None,
+    stdin: int | None = None,
+) -> Iterator[Server]:
+    """Run a program that serves, from when it listens until the block ends."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*arguments, "--models-dir", str(models_dir), "--port", "0"],
+            cwd=ROOT,
+            env=environment(**(variables or {})),
+            stdin=stdin,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        host, port = _address(process, log)
+        yield Server(process, host, port, log)
     finally:
         if process.poll() is None:
             process.terminate()
@@ -97,14 +115,20 @@ def _address(process: "subprocess.Popen[bytes]", log: Path) -> tuple[str, int]:
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         assert process.poll() is None, log.read_text()
-        if found := _ADDRESS.search(log.read_text()):
+        if (found := _ADDRESS.search(log.read_text())) and _listens(found[1], int(found[2])):
             return found[1], int(found[2])
         time.sleep(0.02)
     raise AssertionError(log.read_text())
 
 
-def _readiness(server: Server) -> str:
+def _listens(host: str, port: int) -> bool:
+    """Say whether a connection can be made: with several workers the address is logged before."""
     try:
-        return httpx.get(f"{server.url}/readyz", timeout=START_SECONDS).text
-    except httpx.ConnectError:  # with several workers the address is known before one listens
-        return "loading"
+        socket.create_connection((host, port), START_SECONDS).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def _readiness(server: Server) -> str:
+    return httpx.get(f"{server.url}/readyz", timeout=START_SECONDS).text

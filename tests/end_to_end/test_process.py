@@ -1,6 +1,7 @@
 """The service as a process: how it starts, how it stops, and what it says when it cannot start."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from tests.end_to_end.servers import (
     environment,
     serving,
 )
+from tests.end_to_end.workers import children, metric, wait_until
 from tests.faulty_model import publish_faulty_model, slow_rows
 
 SHUTDOWN_SECONDS = 3
@@ -134,6 +136,82 @@ def test_a_request_that_takes_too_long_is_told_that_the_service_stops(
     assert response.json()["type"] == "/errors#draining"
     assert response.headers["retry-after"] == "1"
     assert "Traceback" not in server.log.read_text()
+
+
+def answers_by_path(server: Server) -> dict[str, int]:
+    """Ask each worker for several things over new connections; return statuses by path."""
+    body = {"inputs": PLANE.rows(1).tolist(), "model": "plane"}
+    statuses: dict[str, set[int]] = {}
+    for _ in range(4):
+        for path in ("/healthz", "/readyz", "/models"):
+            response = httpx.get(server.url + path, timeout=START_SECONDS)
+            statuses.setdefault(path, set()).add(response.status_code)
+        response = httpx.post(f"{server.url}/encode", json=body, timeout=START_SECONDS)
+        statuses.setdefault("/encode", set()).add(response.status_code)
+    return {path: status for path, (status,) in statuses.items()}
+
+
+def wait_until_draining(server: Server) -> None:
+    while not httpx.get(f"{server.url}/readyz", timeout=START_SECONDS).json()["draining"]:
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_service_that_drains_answers_all_but_readyz_until_a_second_signal_comes(
+    tiny_models_dir: Path, tmp_path: Path, workers: str, second: int
+) -> None:
+    flags = ("--drain-seconds", "600", "--workers", workers)
+    with serving(tiny_models_dir, tmp_path / "log", *flags) as server:
+        server.process.send_signal(signal.SIGTERM)
+        wait_until_draining(server)
+        statuses = answers_by_path(server)
+        server.process.send_signal(second)
+        status = server.process.wait(STOP_SECONDS)
+
+    assert statuses == {"/healthz": 200, "/readyz": 503, "/models": 200, "/encode": 200}
+    assert status == (0 if second == signal.SIGTERM else 130)
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_service_closes_by_itself_when_it_has_drained(
+    tiny_models_dir: Path, tmp_path: Path, workers: str
+) -> None:
+    flags = ("--drain-seconds", "1.5", "--workers", workers)
+    with serving(tiny_models_dir, tmp_path / "log", *flags) as server:
+        status, seconds = server.stop()
+
+    assert status == 0
+    assert 1.5 <= seconds < 1.5 + STOP_SECONDS
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_interrupt_stops_without_draining(
+    tiny_models_dir: Path, tmp_path: Path, workers: str
+) -> None:
+    flags = ("--drain-seconds", "600", "--workers", workers)
+    with serving(tiny_models_dir, tmp_path / "log", *flags) as server:
+        server.process.send_signal(signal.SIGINT)
+
+        assert server.process.wait(STOP_SECONDS) == 130
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
+def test_a_worker_that_dies_while_the_service_drains_has_a_successor_that_drains(
+    tiny_models_dir: Path, tmp_path: Path
+) -> None:
+    flags = ("--drain-seconds", "600", "--workers", "2")
+    with serving(tiny_models_dir, tmp_path / "log", *flags) as server:
+        server.process.send_signal(signal.SIGTERM)
+        wait_until_draining(server)
+        os.kill(children(server)[0], signal.SIGKILL)
+        wait_until(lambda: metric(server, "latentserve_worker_restarts_total") == [1])
+        wait_until(lambda: metric(server, "latentserve_workers") == [2])
+
+        assert answers_by_path(server)["/readyz"] == 503
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(STOP_SECONDS) == 0
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -1,8 +1,9 @@
-"""Several workers behind one port: balance, death under load, draining, crash loops."""
+"""Several workers behind one port: balance, death under load, hanging, crash loops."""
 
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -11,13 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 
 from tests.bundles import PLANE, publish_tiny
 from tests.end_to_end.connections import Connection, request
-from tests.end_to_end.servers import START_SECONDS, Server, serving
+from tests.end_to_end.servers import START_SECONDS, Server, serving, started
 from tests.end_to_end.workers import (
     answered,
     children,
@@ -45,8 +45,6 @@ def plane_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def server(plane_dir: Path, tmp_path: Path) -> Iterator[Server]:
     with serving(plane_dir, tmp_path / "log", *TWO_WORKERS) as server:
-        # The process that answered while the models were loaded is relieved by the workers.
-        wait_until(lambda: len(children(server)) == 2)
         yield server
 
 
@@ -113,7 +111,7 @@ def test_a_worker_killed_under_load_is_replaced_and_nothing_that_was_counted_is_
     started = time.monotonic()
     wait_until(lambda: killed not in (present := children(server)) and len(present) == 2)
     restart_seconds = time.monotonic() - started
-    # Whoever answers, the counts of the dead are there at once.
+    # Whichever worker answers, the counts of the one that died are there at once.
     assert answered(server, "encode") >= before
     wait_until(lambda: metric(server, "latentserve_workers") == [2])
     answers = [client.answers for client in clients]
@@ -130,10 +128,11 @@ def test_a_worker_killed_under_load_is_replaced_and_nothing_that_was_counted_is_
     assert is_running(survivor)
     assert killed not in children(server)
     assert metric(server, "latentserve_worker_restarts_total") == [1]
-    # Only connections of the killed worker broke, and nobody got a wrong answer.
+    # Only connections of the killed worker broke, and no answer was wrong.
     assert [client.failures for client in clients] == [[]] * len(clients)
     assert {not client.broken for client in clients} == {True, False}
-    # What was counted is what was answered, but for what its worker's death caught between.
+    # What was counted is what was answered, but for requests that the worker's death interrupted
+    # between the two.
     received = sum(client.answers for client in clients)
     assert abs(answered(server, "encode") - received) <= len(clients)
     wait_until(lambda: sum(open_connections(server)) == 1)
@@ -179,7 +178,6 @@ def test_sigterm_lets_the_requests_of_all_workers_finish(tmp_path: Path) -> None
         ExitStack() as stack,
         ThreadPoolExecutor(1) as stopper,
     ):
-        wait_until(lambda: len(children(server)) == 2)
         connections = [stack.enter_context(Connection(server)) for _ in range(4)]
         for connection in connections:
             connection.send(body)
@@ -212,7 +210,6 @@ def test_sigint_stops_all_and_says_so(server: Server) -> None:
 def impatient_server(plane_dir: Path, tmp_path: Path) -> Iterator[Server]:
     flags = (*TWO_WORKERS, "--worker-timeout-seconds", "2")
     with serving(plane_dir, tmp_path / "log", *flags) as server:
-        wait_until(lambda: len(children(server)) == 2)
         yield server
 
 
@@ -263,14 +260,14 @@ def test_a_worker_that_hangs_gets_no_connections_that_others_can_take(server: Se
         for connection in [stack.enter_context(Connection(server)) for _ in range(8)]:
             ask(connection)
     os.kill(hanging, signal.SIGCONT)
-    wait_until(lambda: beating(server, seconds=0.5))
+    wait_until(lambda: turning(server, seconds=0.5))
 
     assert hanging in children(server)
     assert json_lines(server, "worker hangs") == []
 
 
-def beating(server: Server, seconds: float) -> bool:
-    """Say whether the hearts of all workers beat."""
+def turning(server: Server, seconds: float) -> bool:
+    """Say whether the event loops of all workers turn."""
     before = metric(server, "latentserve_heartbeats_total")
     time.sleep(seconds)
     after = metric(server, "latentserve_heartbeats_total")
@@ -290,7 +287,7 @@ def test_workers_that_were_suspended_with_their_supervisor_are_left_alone(
         os.kill(process, signal.SIGCONT)
     time.sleep(3)
 
-    assert beating(server, seconds=0.5)
+    assert turning(server, seconds=0.5)
     assert children(server) == workers
     assert json_lines(server, "worker hangs") == []
 
@@ -322,27 +319,41 @@ def test_workers_stop_when_their_supervisor_is_gone(server: Server) -> None:
     wait_until(lambda: not any(map(is_running, workers)))
 
 
-def test_a_supervisor_answers_for_its_health_while_it_loads(tmp_path: Path) -> None:
-    for _ in range(150):  # more than are loaded in the quarter of a second that is waited for
-        publish_tiny(tmp_path / "models", PLANE)
-    seen: list[tuple[int, int]] = []
-    with serving(tmp_path / "models", tmp_path / "log", *TWO_WORKERS, wait=False) as server:
-        while not seen or seen[-1][1] != 200:
-            paths = ("healthz", "readyz")
-            alive, ready = (
-                httpx.get(f"{server.url}/{path}", timeout=START_SECONDS) for path in paths
-            )
-            seen.append((alive.status_code, ready.status_code))
-            invalid_rows_error = httpx.post(
-                f"{server.url}/encode", json={"inputs": ROWS.tolist()}, timeout=START_SECONDS
-            )
-            assert invalid_rows_error.status_code in (200, 503)
-        wait_until(lambda: len(children(server)) == 2)
-        for _ in range(4):
-            assert httpx.get(f"{server.url}/readyz", timeout=START_SECONDS).status_code == 200
+LOADING_THAT_WAITS = """
+import sys
+from service.inference.processors import keep_libraries_single_threaded
 
-    assert seen[0] == (200, 503)
-    assert {alive for alive, _ in seen} == {200}
+keep_libraries_single_threaded()
+from service import __main__
+from service.processes import server
+
+load = server._load
+
+def load_when_told(settings, service):
+    sys.stdin.readline()
+    return load(settings, service)
+
+server._load = load_when_told
+__main__.main()
+"""
+
+
+def test_connections_that_come_while_models_load_wait_and_are_answered(
+    plane_dir: Path, tmp_path: Path
+) -> None:
+    arguments = [sys.executable, "-c", LOADING_THAT_WAITS, "serve", *TWO_WORKERS]
+    with started(arguments, plane_dir, tmp_path / "log", stdin=subprocess.PIPE) as server:
+        with ExitStack() as stack:
+            connections = [stack.enter_context(Connection(server)) for _ in range(4)]
+            for connection in connections:
+                connection.send(request(b"", path="/readyz", method="GET"))
+            assert children(server) == []
+            assert server.process.stdin is not None
+            server.process.stdin.write(b"\n")
+            server.process.stdin.close()
+
+            assert [connection.receive().status for connection in connections] == [200] * 4
+        assert server.stop()[0] == 0
 
 
 def test_a_supervisor_has_one_thread_and_workers_start_none_of_their_own(server: Server) -> None:
@@ -351,16 +362,15 @@ def test_a_supervisor_has_one_thread_and_workers_start_none_of_their_own(server:
             ask(connection)
 
     assert thread_count(server.process.pid) == 1
-    # The event loop's, and those of routes that are no coroutines or of batches.
+    # The event loop's, and those of routes that are not coroutines or of batches.
     assert all(thread_count(worker) <= 3 for worker in children(server))
 
 
 def test_what_cannot_be_forked_is_loaded_by_each_worker(plane_dir: Path, tmp_path: Path) -> None:
-    """NumPy's linear algebra has threads when its user asks for them."""
+    """NumPy's linear algebra has threads when a variable asks for them."""
     os.environ["OPENBLAS_NUM_THREADS"] = "2"
     try:
         with serving(plane_dir, tmp_path / "log", *TWO_WORKERS) as server:
-            wait_until(lambda: len(children(server)) == 2)
             with ExitStack() as stack:
                 for connection in [stack.enter_context(Connection(server)) for _ in range(8)]:
                     ask(connection)

@@ -75,23 +75,59 @@ def test_after_a_move_everything_is_counted_in_the_new_segment(segments: list[Se
         assert segment.cells(families.QUEUE_ROWS, *graph_labels)[0] == waiting
 
 
-def test_heartbeats_are_seen_by_who_shares_the_segment(segments: list[Segment]) -> None:
-    ours, theirs = (Recorder(segments[0]).heartbeat(3) for _ in range(2))
-    for _ in range(5):
-        theirs.beat()
-
-    assert ours.beats == 5
-    assert segments[0].cells(families.HEARTBEATS, "3")[0] == 5
-    assert Recorder(segments[0]).heartbeat(4).beats == 0
-
-
-def test_open_connections_are_those_that_were_opened_and_not_closed(
+def test_a_forgotten_version_has_no_series_and_everything_else_is_kept(
     segments: list[Segment],
 ) -> None:
-    meter = Recorder(segments[0]).connections(3)
-    for _ in range(5):
-        meter.opened()
-    meter.closed()
+    recorder = Recorder(segments[0])
+    for version in (1, 2):
+        recorder.call("encode", "plane", version).record_request(200, 0.1)
+        recorder.call("encode", "plane", version).record_problem("queue-full")
+        recorder.call("encode", "plane", version).record_stages(Stages(1.0, 1.0, 1.0, 1.0), 7)
+        recorder.graph("plane", version, "encoder").record_run(3, 0.1)
+    recorder.call("encode", "stamp", 1).record_request(200, 0.1)
+    recorder.call("encode").record_request(404, 0.1)
+    recorder.add(families.WORKER_RESTARTS)
+    before = {(family.name, labels): cells for family, labels, cells in segments[0].series()}
 
-    assert (meter.taken, meter.open) == (5, 4)
-    assert segments[0].cells(families.OPEN_CONNECTIONS, "3")[0] == 4
+    recorder.forget("plane", 1)
+
+    after = {(family.name, labels): cells for family, labels, cells in segments[0].series()}
+    gone = before.keys() - after.keys()
+    assert {name for name, _ in gone} == {
+        family.name for family in families.FAMILIES if "version" in family.labels
+    }
+    assert all({"plane", "1"} <= set(labels) for _, labels in gone)
+    assert after == {key: cells for key, cells in before.items() if key not in gone}
+
+
+def test_what_a_forgotten_version_still_counts_is_discarded(segments: list[Segment]) -> None:
+    recorder = Recorder(segments[0])
+    call, graph = recorder.call("encode", "plane", 1), recorder.graph("plane", 1, "encoder")
+    call.record_request(200, 0.1)
+    recorder.forget("plane", 1)
+    recorder.call("encode", "plane", 2).record_request(200, 0.1)
+    recorder.graph("plane", 2, "encoder").record_run(3, 0.1)
+    before = list(segments[0].series())
+
+    call.record_request(200, 0.1)
+    call.record_problem("queue-full")
+    call.record_stages(Stages(1.0, 1.0, 1.0, 1.0), 7)
+    graph.record_run(5, 0.5)
+    graph.set_queue_rows(5)
+
+    assert list(segments[0].series()) == before
+
+
+def test_a_version_that_comes_back_counts_from_zero(segments: list[Segment]) -> None:
+    recorder = Recorder(segments[0])
+    recorder.call("encode", "plane", 1).record_request(200, 0.1)
+    recorder.forget("plane", 1)
+    recorder.call("encode", "plane", 1).record_request(200, 0.1)
+
+    assert segments[0].cells(families.REQUESTS, "encode", "plane", "1", "200")[0] == 1
+
+
+def test_a_graph_that_is_loaded_again_has_the_same_meter(segments: list[Segment]) -> None:
+    recorder = Recorder(segments[0])
+
+    assert recorder.graph("plane", 1, "encoder") is recorder.graph("plane", 1, "encoder")

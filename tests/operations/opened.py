@@ -1,5 +1,6 @@
 """Bundles opened without queues, for tests of what operations compute."""
 
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,17 @@ def open_autoencoder(location: BundleLocation) -> Autoencoder:
 
 def open_tiny(models_dir: Path, model: TinyModel) -> Autoencoder:
     return open_autoencoder(BundleLocation(model.name, 1, models_dir / model.name / "1"))
+
+
+def start(
+    operation: Operation[Any],
+    autoencoder: Autoencoder,
+    rows: FloatArray = NO_ROWS,
+    conditions: FloatArray | None = None,
+    options: Any = None,
+) -> Coroutine[Any, Any, Any]:
+    """Start an operation, to be awaited."""
+    return operation.run(autoencoder, Work(rows, conditions, options, RequestContext()))
 
 
 def run(

@@ -1,4 +1,4 @@
-"""What has been imported or loaded is no longer looked at by the garbage collector."""
+"""What has been imported or loaded is exempt from garbage collection."""
 
 import platform
 import subprocess

@@ -8,20 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from service.api.problems import Headers, Problem
+from service.catalog.catalog import Catalog
 from service.catalog.loading import LoadedModel
 from service.errors import FieldError
 from service.operations.operation import Operation, Result, Work
 from service.request_context import RequestContext
 
 Body = bytes | memoryview
-
-
-class Models(Protocol):
-    """Finds the model that a request means."""
-
-    def resolve(self, name: str | None, version: int | None) -> LoadedModel:
-        """Return it, or raise a ``RequestError``."""
-        ...
 
 
 @dataclass(slots=True)
@@ -90,7 +83,7 @@ class Endpoint(Protocol):
         ...
 
     def parse_request(
-        self, head: Head, media_type: str, body: bytes, models: Models, context: RequestContext
+        self, head: Head, media_type: str, body: bytes, catalog: Catalog, context: RequestContext
     ) -> ParsedRequest:
         """Read a body.
 

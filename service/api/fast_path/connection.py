@@ -14,7 +14,7 @@ import time
 from asyncio import BaseTransport, Transport
 from collections.abc import Coroutine
 from http import HTTPStatus
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -25,6 +25,7 @@ from service.api.fast_path.handover import Handover
 from service.api.fast_path.idle_connections import IdleConnections
 from service.api.fast_path.request_head import RequestHead, read_head
 from service.api.pipeline import Pipeline, Reply
+from service.process_status import WorkerStatus
 
 _END_OF_HEAD = b"\r\n\r\n"
 _MAX_HEAD_BYTES = 64 * 1024
@@ -34,18 +35,6 @@ _BUSY = float("inf")
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
-
-
-class ConnectionMeter(Protocol):
-    """Counts connections."""
-
-    def opened(self) -> None:
-        """Count a new connection."""
-        ...
-
-    def closed(self) -> None:
-        """Count one that has gone."""
-        ...
 
 
 class Connection(asyncio.Protocol):
@@ -64,7 +53,7 @@ class Connection(asyncio.Protocol):
         self,
         pipeline: Pipeline,
         idle_connections: IdleConnections,
-        meter: ConnectionMeter,
+        status: WorkerStatus,
         *,
         config: Config,
         server_state: ServerState,
@@ -76,7 +65,7 @@ class Connection(asyncio.Protocol):
         Args:
             pipeline: Answers inference requests.
             idle_connections: Closes the connection when no request comes.
-            meter: Counts connections.
+            status: Counts connections.
             config: uvicorn's.
             server_state: uvicorn's.
             app_state: The application's, from its start.
@@ -84,7 +73,7 @@ class Connection(asyncio.Protocol):
         """
         self._pipeline = pipeline
         self._idle_connections = idle_connections
-        self._meter = meter
+        self._status = status
         self._config = config
         self._server_state = server_state
         self._app_state = app_state
@@ -105,13 +94,13 @@ class Connection(asyncio.Protocol):
         """Begin."""
         self._transport = cast("Transport", transport)
         self._server_state.connections.add(cast("Any", self))  # uvicorn asks them to shut down
-        self._meter.opened()
+        self._status.opened()
         self._idle_connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's protocol
         """Stop what has no client any more."""
         self._server_state.connections.discard(cast("Any", self))
-        self._meter.closed()
+        self._status.closed()
         self._idle_connections.remove(self)
         self._held = b""
         if self.exchange is not None:

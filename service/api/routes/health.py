@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from service import __version__
-from service.api.dependencies import RegistryDependency
+from service.api.dependencies import CatalogDependency, StatusDependency
 from service.api.schemas import Liveness, NotReadyVersion, Readiness, ServiceVersion
 from service.bundle.manifest import SCHEMA_VERSION
 from service.inference.session import available_providers, onnxruntime_version
@@ -20,24 +20,30 @@ async def healthz() -> Liveness:
 
 
 @router.get("/readyz", responses={_SERVICE_UNAVAILABLE: {"model": Readiness}})
-async def readyz(registry: RegistryDependency, response: Response) -> Readiness:
-    """Say whether every configured version is loaded and warm: 200, else 503 with the reasons.
+async def readyz(
+    catalog: CatalogDependency, status: StatusDependency, response: Response
+) -> Readiness:
+    """Say whether everything that is required is loaded and warm: 200, else 503 with the reasons.
 
-    Versions that are ready answer in either case.
+    It is also 503 while the service drains, before it closes. Versions that are ready answer in
+    either case.
     """
-    if not registry.ready:
+    ready = catalog.ready and not status.draining
+    if not ready:
         response.status_code = _SERVICE_UNAVAILABLE
     return Readiness(
-        ready=registry.ready,
-        models=len(registry.names),
+        ready=ready,
+        draining=status.draining,
+        models=len(catalog.names),
         not_ready=[
             NotReadyVersion(
                 model=version.location.name,
                 version=version.location.version,
                 state=version.state,
                 reason=version.reason,
+                blocks_readiness=catalog.blocks_readiness(version),
             )
-            for version in registry
+            for version in catalog
             if version.state != "ready"
         ],
     )

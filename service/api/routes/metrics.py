@@ -1,16 +1,20 @@
 """What every worker has counted, for Prometheus."""
 
 import platform
+from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 
 from service import __version__
-from service.api.dependencies import MemoryDependency, RegistryDependency
+from service.api.dependencies import CatalogDependency, MemoryDependency, StatusDependency
 from service.bundle.manifest import SCHEMA_VERSION
-from service.catalog.registry import Registry
+from service.catalog.catalog import Catalog
 from service.inference.session import onnxruntime_version
-from service.metrics.families import BUILD_INFO, MODEL_INFO
+from service.metrics import families
+from service.metrics.segments import Series
+from service.process_status import ProcessStatus
 
 router = APIRouter(tags=["health"])
 
@@ -19,30 +23,41 @@ router = APIRouter(tags=["health"])
 # are written.
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 def show_metrics(
-    registry: RegistryDependency,
+    catalog: CatalogDependency,
     memory: MemoryDependency,
+    status: StatusDependency,
     accept: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Show what all workers together have counted, in the text format of Prometheus."""
     # prometheus-client takes a fiftieth of the time until the service is ready.
     from service.metrics.exposition import render  # noqa: PLC0415
 
-    infos = ((MODEL_INFO, _models(registry)), (BUILD_INFO, [_build()]))
-    document, media_type = render(memory.segments, infos, accept)
+    counted = chain.from_iterable(segment.series() for segment in memory.segments)
+    document, media_type = render(
+        chain(counted, _worker_series(status), _version_series(catalog), [_build_series()]), accept
+    )
     return Response(document, headers={"content-type": media_type})
 
 
-def _models(registry: Registry) -> list[tuple[str, ...]]:
-    return [
-        (
-            version.location.name,
-            str(version.location.version),
-            version.state,
-            version.loaded.provider if version.loaded else "",
-        )
-        for version in registry
-    ]
+def _worker_series(status: ProcessStatus) -> Iterator[Series]:
+    for worker in status.workers:
+        if worker.used:
+            number = (str(worker.number),)
+            yield families.WORKERS, (), [float(worker.running)]
+            yield families.CONNECTIONS, (), [float(worker.connections_taken)]
+            yield families.OPEN_CONNECTIONS, number, [float(worker.open_connections)]
+            yield families.HEARTBEATS, number, [float(worker.heartbeats)]
 
 
-def _build() -> tuple[str, ...]:
-    return (__version__, str(SCHEMA_VERSION), onnxruntime_version(), platform.python_version())
+def _version_series(catalog: Catalog) -> Iterator[Series]:
+    for version in catalog:
+        name, number = version.key
+        provider = version.loaded.provider if version.loaded else ""
+        yield families.MODEL_INFO, (name, str(number), version.state, provider), [1.0]
+
+
+def _build_series() -> Series:
+    versions = (
+        __version__, str(SCHEMA_VERSION), onnxruntime_version(), platform.python_version(),
+    )  # fmt: skip
+    return families.BUILD_INFO, versions, [1.0]

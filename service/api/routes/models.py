@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from service.api.dependencies import RegistryDependency
+from service.api.dependencies import CatalogDependency
 from service.api.problems import PROBLEM_RESPONSE
 from service.api.schemas import (
     GraphCost,
@@ -16,8 +16,8 @@ from service.api.schemas import (
 )
 from service.bundle.manifest import REPORT_FILE, ColumnSpec
 from service.bundle.storage import read_bundle
+from service.catalog.catalog import Catalog, ModelVersion
 from service.catalog.loading import LoadedModel
-from service.catalog.registry import ModelVersion, Registry
 from service.errors import ReportNotFound
 from service.inference.warmup import BatchCosts
 from service.operations.anomaly_score import thresholds_by_rate
@@ -37,19 +37,19 @@ Version = Annotated[int | None, Query(ge=1, description="By default the one that
 
 
 @router.get("")
-async def list_models(registry: RegistryDependency) -> ModelList:
+async def list_models(catalog: CatalogDependency) -> ModelList:
     """List every configured model, ready or not."""
-    return ModelList(models=[ModelSummary(**_summary(registry, name)) for name in registry.names])
+    return ModelList(models=[ModelSummary(**_summary(catalog, name)) for name in catalog.names])
 
 
 @router.get("/{name}")
 async def describe_model(
-    name: str, registry: RegistryDependency, version: Version = None
+    name: str, catalog: CatalogDependency, version: Version = None
 ) -> ModelDetail:
     """Describe one version of a model: manifest, thresholds by rate, an example request."""
-    model = registry.resolve(name, version)
+    model = catalog.resolve(name, version)
     return ModelDetail(
-        **_summary(registry, name, model),
+        **_summary(catalog, name, model),
         version=model.version,
         thresholds=thresholds_by_rate(model.autoencoder, THRESHOLD_RATES),
         graph_costs={name: _graph_cost(costs) for name, costs in model.costs.items()},
@@ -61,9 +61,9 @@ async def describe_model(
 @router.get(
     "/{name}/report", response_class=Response, responses={200: {"content": {"text/html": {}}}}
 )
-async def show_report(name: str, registry: RegistryDependency, version: Version = None) -> Response:
+async def show_report(name: str, catalog: CatalogDependency, version: Version = None) -> Response:
     """Show the page of the training run, as it was published with the bundle."""
-    model = registry.resolve(name, version)
+    model = catalog.resolve(name, version)
     if REPORT_FILE not in model.manifest.files:
         raise ReportNotFound(f"version {model.version} of {name} was published without a report")
     bundle = await asyncio.to_thread(read_bundle, model.location)
@@ -77,17 +77,17 @@ async def show_report(name: str, registry: RegistryDependency, version: Version 
     )
 
 
-def _summary(registry: Registry, name: str, described: LoadedModel | None = None) -> dict[str, Any]:
+def _summary(catalog: Catalog, name: str, described: LoadedModel | None = None) -> dict[str, Any]:
     """Summarise a model by the version that is described, else the one that answers."""
-    versions = registry.versions_of(name)
-    default_version = registry.default_version(name)
+    versions = catalog.versions_of(name)
+    default_version = catalog.default_version(name)
     loaded = {item.location.version: item.loaded for item in versions}
     shown = described or loaded.get(default_version or 0)
     return {
         "name": name,
         "description": shown.manifest.description if shown else None,
         "capabilities": list(capabilities(shown.manifest)) if shown else [],
-        "default": name == registry.default_model,
+        "default": name == catalog.default_model,
         "default_version": default_version,
         "versions": [_version_summary(item) for item in versions],
     }

@@ -436,14 +436,14 @@ async def test_a_server_that_stops_does_not_wait_forever(tmp_path: Path) -> None
 
 async def test_connections_are_counted_while_they_are_open(tiny_models_dir: Path) -> None:
     async with open_server(tiny_models_dir) as server:
-        cells = server.service.memory.segments[0].cells(families.OPEN_CONNECTIONS, "0")
+        status = server.service.status.workers[0]
         async with server.connect() as client, server.connect():
-            assert cells[0] == 2
+            assert status.open_connections == 2
             await client.deliver(request(GOOD, headers={"Connection": "close"}))
             await client.answers()
             await until(client.is_gone)
-            assert cells[0] == 1
-        await until(lambda: cells[0] == 0)
+            assert status.open_connections == 1
+        await until(lambda: status.open_connections == 0)
 
 
 async def test_a_connection_that_has_gone_is_no_garbage(server: Server) -> None:

@@ -1,14 +1,18 @@
 """Liveness, readiness and versions."""
 
 import asyncio
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import onnxruntime
 
 from service import __version__
 from service.bundle.manifest import SCHEMA_VERSION
+from service.catalog.desired_state import DesiredState, desire_folder
 from tests.api.clients import SHARED_LOOP, Client, expect_problem, open_client
-from tests.bundles import PLANE, publish_tiny
+from tests.api.sockets import open_server, request
+from tests.bundles import PLANE, STAMP, publish_tiny
 
 pytestmark = SHARED_LOOP
 
@@ -25,7 +29,7 @@ async def test_a_service_is_ready_when_every_version_is(client: Client) -> None:
     response = await client.get("/readyz")
 
     assert response.status_code == 200
-    assert response.json() == {"ready": True, "models": 6, "not_ready": []}
+    assert response.json() == {"ready": True, "draining": False, "models": 6, "not_ready": []}
 
 
 async def test_a_service_that_loads_is_alive_and_not_ready(tiny_models_dir: Path) -> None:
@@ -35,9 +39,13 @@ async def test_a_service_that_loads_is_alive_and_not_ready(tiny_models_dir: Path
     assert alive.status_code == 200
     assert ready.status_code == 503
     assert ready.json()["ready"] is False
-    assert {"model": "plane", "version": 1, "state": "loading", "reason": None} in ready.json()[
-        "not_ready"
-    ]
+    assert {
+        "model": "plane",
+        "version": 1,
+        "state": "loading",
+        "reason": None,
+        "blocks_readiness": True,
+    } in ready.json()["not_ready"]
 
 
 async def test_a_refused_version_keeps_a_service_from_being_ready(tmp_path: Path) -> None:
@@ -49,6 +57,7 @@ async def test_a_refused_version_keeps_a_service_from_being_ready(tmp_path: Path
     assert response.status_code == 503
     assert response.json() == {
         "ready": False,
+        "draining": False,
         "models": 1,
         "not_ready": [
             {
@@ -56,9 +65,63 @@ async def test_a_refused_version_keeps_a_service_from_being_ready(tmp_path: Path
                 "version": 2,
                 "state": "refused",
                 "reason": "BundleFileMissing: golden.npz is missing",
+                "blocks_readiness": True,
             }
         ],
     }
+
+
+async def test_a_refused_version_that_is_not_required_is_listed_and_the_service_ready(
+    tmp_path: Path,
+) -> None:
+    publish_tiny(tmp_path, PLANE)
+    (publish_tiny(tmp_path, STAMP).folder / "golden.npz").unlink()
+    async with open_client(tmp_path, required_models=("plane",)) as client:
+        response = await client.get("/readyz")
+
+    assert response.status_code == 200
+    assert response.json()["ready"] is True
+    (refused,) = response.json()["not_ready"]
+    assert (refused["model"], refused["state"]) == ("stamp", "refused")
+    assert refused["blocks_readiness"] is False
+
+
+async def test_a_version_that_comes_later_and_is_refused_leaves_the_service_ready(
+    tmp_path: Path,
+) -> None:
+    publish_tiny(tmp_path, PLANE)
+    async with open_server(tmp_path) as server, server.connect() as client:
+        reconciler = server.service.reconciler
+        damaged = publish_tiny(tmp_path, PLANE)
+        (damaged.folder / "golden.npz").unlink()
+        first, second = desire_folder(tmp_path).versions
+        await reconciler.reconcile(DesiredState((first, replace(second, required=False))))
+        await client.send(request(path="/readyz", method="GET"))
+        response = await client.receive()
+
+    assert response.status == 200
+    (refused,) = response.json()["not_ready"]
+    assert (refused["version"], refused["blocks_readiness"]) == (2, False)
+
+
+async def test_a_service_that_drains_says_so_and_answers_everything_else(
+    tmp_path: Path,
+) -> None:
+    publish_tiny(tmp_path, PLANE)
+    body = json.dumps({"inputs": PLANE.rows(1).tolist()}).encode()
+    async with open_server(tmp_path) as server, server.connect() as client:
+        server.service.status.start_draining()
+        await client.send(request(path="/readyz", method="GET"))
+        ready = await client.receive()
+        await client.send(request(path="/healthz", method="GET"))
+        alive = await client.receive()
+        await client.send(request(body))
+        answer = await client.receive()
+
+    assert ready.status == 503
+    assert ready.json() == {"ready": False, "draining": True, "models": 1, "not_ready": []}
+    assert alive.status == 200
+    assert answer.status == 200
 
 
 async def test_a_service_without_models_is_not_ready(tmp_path: Path) -> None:
@@ -67,7 +130,7 @@ async def test_a_service_without_models_is_not_ready(tmp_path: Path) -> None:
         call = await client.call("encode", inputs=[[1]])
 
     assert response.status_code == 503
-    assert response.json() == {"ready": False, "models": 0, "not_ready": []}
+    assert response.json() == {"ready": False, "draining": False, "models": 0, "not_ready": []}
     assert expect_problem(call, 404, "model-not-found")["detail"] == "no model is configured"
 
 

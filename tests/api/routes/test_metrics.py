@@ -2,6 +2,7 @@
 
 import math
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,23 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service import __version__
+from service.app import create_service
 from service.bundle.manifest import SCHEMA_VERSION
+from service.catalog.desired_state import desire_folder
 from service.inference.chained_graph import CHAIN
 from service.inference.session import onnxruntime_version
 from service.metrics.families import FAMILIES, INFO_FAMILIES
-from tests.api.clients import Client, open_client
-from tests.bundles import PLANE, publish_tiny
+from service.settings import Settings
+from tests.api.clients import Client, lifespan, open_client
+from tests.bundles import PLANE, STAMP, publish_tiny
 from tests.faulty_model import failing_rows, publish_faulty_model
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "operations.md"
 INPUTS = PLANE.rows(3).tolist()
 PLANE_LABELS = {"model": "plane", "version": "1"}
 NO_MODEL = {"model": "", "version": ""}
+
+QUIET: dict[str, Any] = {"access_log": False, "log_level": "error"}
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
 
@@ -203,6 +209,57 @@ async def test_versions_and_build_say_what_they_are(tmp_path: Path) -> None:
     assert build["version"] == __version__
     assert build["bundle_schema"] == str(SCHEMA_VERSION)
     assert build["onnxruntime"] == onnxruntime_version()
+
+
+async def test_the_series_of_a_removed_version_are_gone_and_those_of_no_model_stay(
+    tmp_path: Path,
+) -> None:
+    publish_tiny(tmp_path, PLANE)
+    publish_tiny(tmp_path, STAMP)
+    service = create_service(Settings(models_dir=tmp_path, **QUIET))
+    async with lifespan(service.app), Client(service.app) as client:
+        await service.reconciler.reconcile()
+        await client.answer("encode", model="plane", inputs=INPUTS)
+        await client.answer("encode", model="stamp", inputs=STAMP.rows(1).tolist())
+        await client.call("encode", model="nobody", inputs=INPUTS)
+        before = await scrape(client)
+        shutil.rmtree(tmp_path / "plane")
+        await service.reconciler.reconcile(desire_folder(tmp_path))
+        after = await scrape(client)
+
+    of_plane = {sample for sample in before if ("model", "plane") in sample[1]}
+    assert before.of("latentserve_rows_total", **PLANE_LABELS, call="encode") == 3
+    assert of_plane
+    assert {sample for sample in after if ("model", "plane") in sample[1]} == set()
+    labels = {"model": "stamp", "version": "1", "call": "encode"}
+    assert after.of("latentserve_rows_total", **labels) == 1
+    labels = NO_MODEL | {"call": "encode", "status": "404"}
+    assert after.of("latentserve_requests_total", **labels) == 1
+    assert {name for name, _ in before} == {name for name, _ in after}
+
+
+async def test_workers_are_counted_from_their_status(tiny_models_dir: Path) -> None:
+    service = create_service(Settings(models_dir=tiny_models_dir, **QUIET), workers=3)
+    first, second, _ = service.status.workers
+    for worker in (first, second):
+        worker.start()
+        worker.opened()
+        worker.opened()
+        worker.closed()
+        worker.beat()
+    second.end()
+    async with Client(service.app) as client:
+        metrics = await scrape(client)
+
+    assert metrics.of("latentserve_workers") == 1
+    assert metrics.of("latentserve_connections_total") == 4
+    for number, connections in (("0", 1), ("1", 0)):
+        assert metrics.of("latentserve_open_connections", worker=number) == connections
+        assert metrics.of("latentserve_heartbeats_total", worker=number) == 1
+    assert {labels["worker"] for labels in metrics.labels_of("latentserve_open_connections")} == {
+        "0",
+        "1",
+    }
 
 
 async def test_histograms_are_cumulative_and_end_with_their_count(tiny_models_dir: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from service.api.schemas import MAX_DECIMALS
+from service.api.dialects.native.schemas import MAX_DECIMALS
 from service.formats.json.decimals import write_decimals
 from service.formats.json.writing import write_json
 

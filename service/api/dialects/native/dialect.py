@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from service.api.dialects.dialect import Body, Head, Models, ParsedRequest
+from service.api.dialects.dialect import Body, Head, ParsedRequest
 from service.api.dialects.native.calls import CALLS, Call
 from service.api.dialects.native.requests import parse_request
 from service.api.dialects.native.responses import write_response
 from service.api.media_types import body_type, choose_response_type
 from service.api.problems import PROBLEM_MEDIA_TYPE, Headers, Problem, problem_body
+from service.catalog.catalog import Catalog
 from service.errors import FieldError, UnsupportedMediaType
 from service.operations.operation import Result
 from service.request_context import RequestContext
@@ -38,11 +39,11 @@ class NativeEndpoint:
         return body_type(None if content_type is None else content_type.decode("latin-1"))
 
     def parse_request(
-        self, head: Head, media_type: str, body: bytes, models: Models, context: RequestContext
+        self, head: Head, media_type: str, body: bytes, catalog: Catalog, context: RequestContext
     ) -> ParsedRequest:
         """Read a body; see ``Endpoint.parse_request``."""
         return parse_request(
-            self.call, head, media_type, body, models, context, max_rows=self.max_rows
+            self.call, head, media_type, body, catalog, context, max_rows=self.max_rows
         )
 
     def negotiate(self, head: Head, request: ParsedRequest) -> str:

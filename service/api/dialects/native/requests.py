@@ -10,11 +10,12 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from service.api.dialects.dialect import Head, Models, ParsedRequest
+from service.api.dialects.dialect import Head, ParsedRequest
 from service.api.dialects.native.calls import Call
 from service.api.dialects.native.schemas import CallFields, SampleFields
 from service.api.media_types import JSON, readable_types
 from service.arrays import FloatArray
+from service.catalog.catalog import Catalog
 from service.catalog.loading import LoadedModel
 from service.errors import FieldError, InvalidInput, TooManyRows, UnsupportedMediaType
 from service.formats.array_formats import ARRAY_FORMATS
@@ -37,7 +38,7 @@ def parse_request(
     head: Head,
     media_type: str,
     body: bytes,
-    models: Models,
+    catalog: Catalog,
     context: RequestContext,
     *,
     max_rows: int,
@@ -49,7 +50,7 @@ def parse_request(
         head: The request's head.
         media_type: Of the body.
         body: The body.
-        models: Finds the model.
+        catalog: Finds the model.
         context: Of the request.
         max_rows: Rows of one request at most.
 
@@ -65,7 +66,7 @@ def parse_request(
             raise InvalidInput.at(pointer_to(name), "the query and the body both give this field")
         values |= json_body.fields
     fields = _validate(call.fields, values)
-    model = models.resolve(fields.model, fields.version)
+    model = catalog.resolve(fields.model, fields.version)
     row_format = _row_format(call, model, media_type, max_rows)
     rows = _rows(row_format, media_type, body, json_body)
     count = _count_rows(fields, rows, max_rows)

@@ -1,0 +1,126 @@
+"""The state of a service's processes, in memory that all of them share.
+
+Each worker writes its own slot, the supervisor reads all of them: which workers run, how many
+connections each has, whether its event loop turns. A number is one aligned 8-byte integer that one
+process writes, so reading it takes no lock and shows the old value or the new one. A worker that is
+killed leaves its numbers behind; its successor goes on counting from them.
+"""
+
+import mmap
+from typing import TypeAlias
+
+Numbers: TypeAlias = "memoryview[int]"
+
+_NUMBER_BYTES = 8
+# Numbers of the whole service, before the slots of the workers.
+_DRAINING = 0
+_SERVICE_NUMBERS = 1
+# Numbers of a worker, in its slot.
+_STATE, _LOADING, _TAKEN, _OPEN, _HEARTBEATS = range(5)
+_WORKER_NUMBERS = 5
+# States of a slot.
+_UNUSED, _RUNNING, _ENDED = range(3)
+
+
+class WorkerStatus:
+    """The slot of one worker.
+
+    Attributes:
+        number: Which of the workers it is, from 0.
+    """
+
+    __slots__ = ("_numbers", "number")
+
+    def __init__(self, number: int, numbers: Numbers) -> None:
+        """Use the numbers of a slot: zeros, or what a predecessor left."""
+        self.number = number
+        self._numbers = numbers
+
+    def start(self) -> None:
+        """Say that the worker runs, with no connections."""
+        self._numbers[_OPEN] = self._numbers[_LOADING] = 0
+        self._numbers[_STATE] = _RUNNING
+
+    def end(self) -> None:
+        """Say that the worker has ended, and its connections with it."""
+        self._numbers[_OPEN] = self._numbers[_LOADING] = 0
+        self._numbers[_STATE] = _ENDED
+
+    def opened(self) -> None:
+        """Count a new connection."""
+        self._numbers[_TAKEN] += 1
+        self._numbers[_OPEN] += 1
+
+    def closed(self) -> None:
+        """Count the end of a connection."""
+        self._numbers[_OPEN] -= 1
+
+    def beat(self) -> None:
+        """Count a turn of the event loop."""
+        self._numbers[_HEARTBEATS] += 1
+
+    def set_loading(self, *, loading: bool) -> None:
+        """Say whether the worker loads models."""
+        self._numbers[_LOADING] = loading
+
+    @property
+    def used(self) -> bool:
+        """Whether a worker has ever run in this slot."""
+        return self._numbers[_STATE] != _UNUSED
+
+    @property
+    def running(self) -> bool:
+        """Whether the worker runs."""
+        return self._numbers[_STATE] == _RUNNING
+
+    @property
+    def loading(self) -> bool:
+        """Whether the worker loads models."""
+        return bool(self._numbers[_LOADING])
+
+    @property
+    def connections_taken(self) -> int:
+        """Connections that were opened in this slot, by predecessors too."""
+        return self._numbers[_TAKEN]
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that are open."""
+        return self._numbers[_OPEN]
+
+    @property
+    def heartbeats(self) -> int:
+        """Turns of the event loop that were counted in this slot, by predecessors too."""
+        return self._numbers[_HEARTBEATS]
+
+
+class ProcessStatus:
+    """The state of all processes of a service, shared with those that are forked from this one.
+
+    Attributes:
+        workers: The slots of the workers, by number.
+    """
+
+    def __init__(self, workers: int = 1) -> None:
+        """Take the memory; it is freed when the last process that shares it ends.
+
+        Args:
+            workers: Number of worker processes.
+        """
+        numbers = _SERVICE_NUMBERS + workers * _WORKER_NUMBERS
+        memory = mmap.mmap(-1, numbers * _NUMBER_BYTES)  # anonymous and shared
+        self._numbers: Numbers = memoryview(memory).cast("q")
+        starts = range(_SERVICE_NUMBERS, numbers, _WORKER_NUMBERS)
+        self.workers = tuple(
+            WorkerStatus(number, self._numbers[start : start + _WORKER_NUMBERS])
+            for number, start in enumerate(starts)
+        )
+
+    @property
+    def draining(self) -> bool:
+        """Whether the service is about to close, and still answers."""
+        return bool(self._numbers[_DRAINING])
+
+    def start_draining(self) -> None:
+        """Say so on ``/readyz`` of every worker."""
+        self._numbers[_DRAINING] = 1
