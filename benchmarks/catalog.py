@@ -10,17 +10,18 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
+from documentation.published import read_published
 from service.bundle.manifest import DECODER, ENCODER, PRIORS_FILE, Manifest
 from service.bundle.storage import Bundle, read_bundle
 from service.inference.sampling import GaussianMixture
 from service.inference.session import FloatArray
-from training.datasets import Dataset, load_dataset
-from training.generated_points import GENERATORS
-from training.inference import GraphRunner
-from training.recipe import DatasetName, Recipe
-from training.recipe_files import parse_recipe
-from training.results import read_published
-from training.splitting import Part, Split, split_dataset
+from training.data.datasets import Dataset, load_dataset
+from training.data.generated_points import GENERATORS
+from training.data.splitting import Part, Split, split_dataset
+from training.export.graph_runner import GraphRunner
+from training.recipe.data import DatasetName
+from training.recipe.files import parse_recipe
+from training.recipe.recipe import Recipe
 
 PAGE_COLUMNS = 220
 

@@ -13,9 +13,10 @@ import keras
 import numpy as np
 
 from service.inference.session import FloatArray
-from training.data_files import cache_dir
-from training.datasets import IntegerArray, load_dataset
-from training.recipe import DatasetName
+from training.arrays import IntegerArray
+from training.data.datasets import load_dataset
+from training.data.files import cache_dir
+from training.recipe.data import DatasetName
 
 FEATURES = 64
 EPOCHS = 3

@@ -31,7 +31,7 @@ from service.inference.graphs import DirectGraph, Ticket, run_to_completion
 from service.inference.session import FloatArray, SessionOptions
 from service.inference.verification import open_verified_sessions
 from service.memory import settle_memory
-from training.datasets import load_dataset
+from training.data.datasets import load_dataset
 
 ROW_COUNTS = (1, 64)
 VALUES = 784

@@ -18,13 +18,14 @@ from benchmarks.catalog import markdown_table, print_table
 from benchmarks.graph_timing import processor_seconds_per_run
 from service.bundle.manifest import DECODER, ENCODER
 from service.inference.session import FloatArray, Session, SessionOptions
-from training.architectures.autoencoder import Autoencoder
-from training.architectures.building import build_autoencoder
-from training.datasets import load_dataset
-from training.export import GraphFunction, convert_graph, export_graph, graph_functions
-from training.parity import check_parity
-from training.preprocessing import fit_scaling
-from training.recipe_files import load_recipe
+from training.data.datasets import load_dataset
+from training.data.scaling import fit_scaling
+from training.export.conversion import convert_graph, export_graph
+from training.export.graph_functions import GraphFunction, graph_functions
+from training.export.parity import check_parity
+from training.networks.autoencoder import Autoencoder
+from training.networks.building import build_autoencoder
+from training.recipe.files import load_recipe
 from training.tensors import to_numpy
 
 RECIPES = ("fashion-denoiser", "mnist-conv-spatial", "mnist-stacked", "ecg5000")

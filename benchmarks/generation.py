@@ -39,8 +39,8 @@ from benchmarks.classifier import (
 )
 from service.inference.sampling import Prior, StandardNormal
 from service.inference.session import FloatArray
-from training.recipe import DatasetName
-from training.splitting import Part
+from training.data.splitting import Part
+from training.recipe.data import DatasetName
 
 SAMPLES = 10_000
 CONDITIONAL_SAMPLES = 1000

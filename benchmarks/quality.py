@@ -18,10 +18,10 @@ from sklearn.metrics import roc_auc_score
 from service.bundle.storage import read_bundle_at
 from service.inference.session import FloatArray, SessionOptions
 from service.inference.verification import open_verified_sessions
-from training.datasets import load_dataset
-from training.metrics import binary_cross_entropy, peak_signal_to_noise_ratio
-from training.recipe_files import load_recipe
-from training.splitting import split_dataset
+from training.data.datasets import load_dataset
+from training.data.splitting import split_dataset
+from training.evaluation.metrics import binary_cross_entropy, peak_signal_to_noise_ratio
+from training.recipe.files import load_recipe
 
 NPY = "application/x-npy"
 CHUNK_ROWS = 1000

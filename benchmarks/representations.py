@@ -34,10 +34,10 @@ from benchmarks.catalog import (
 )
 from service.bundle.manifest import ENCODER
 from service.inference.session import FloatArray
-from training.gates import is_linear
-from training.linear_baseline import fit_linear_baseline, principal_angle_degrees
-from training.metrics import binary_cross_entropy, mean_squared_error
-from training.splitting import Part
+from training.data.splitting import Part
+from training.evaluation.gates import is_linear
+from training.evaluation.linear_baseline import fit_linear_baseline, principal_angle_degrees
+from training.evaluation.metrics import binary_cross_entropy, mean_squared_error
 
 NEIGHBOURS = 15
 FITTED_ROWS = 20_000

@@ -17,15 +17,15 @@ from typing import Any
 import keras
 
 from service.inference.session import FloatArray
-from training.architectures.building import build_autoencoder
-from training.datasets import load_dataset
-from training.fitting import Trainer
-from training.history import EpochRecord
-from training.optimizers import build_optimizer
-from training.preprocessing import fit_scaling
-from training.recipe import Recipe
-from training.recipe_files import load_recipe
-from training.splitting import split_dataset
+from training.data.datasets import load_dataset
+from training.data.scaling import fit_scaling
+from training.data.splitting import split_dataset
+from training.fitting.history import EpochRecord
+from training.fitting.optimizers import build_optimizer
+from training.fitting.trainer import Trainer
+from training.networks.building import build_autoencoder
+from training.recipe.files import load_recipe
+from training.recipe.recipe import Recipe
 from training.tensors import to_numpy
 
 AIM = 0.7

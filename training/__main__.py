@@ -14,12 +14,10 @@ from rich.table import Table
 from service.bundle.storage import read_bundle_at
 from service.errors import LatentServeError
 from service.inference.verification import replay_golden
-from training.data_files import cache_dir
+from training.data.files import cache_dir
 from training.errors import RecipeError
-from training.progress import show_progress
-from training.recipe_files import load_recipe
-from training.results import read_published, render_results
-from training.systems import system_index
+from training.fitting.progress import show_progress
+from training.recipe.files import load_recipe
 
 if TYPE_CHECKING:
     from training.pipeline import Publication
@@ -28,7 +26,6 @@ FAILURE_EXIT_CODE = 1
 RECIPE_EXIT_CODE = 2  # what a shell calls wrong usage
 INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT
 STANDARD_ERROR = 2
-RESULTS_PAGE = Path("docs/results.md")
 
 app = typer.Typer(
     name="latentserve-train",
@@ -97,23 +94,6 @@ def verify(
             highlight=False,
             soft_wrap=True,
         )
-
-
-@app.command()
-def results(
-    models: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder of bundles; may be given again. By default models."),
-    ] = None,
-    page: Annotated[Path, typer.Option("--output", help="The page to write.")] = RESULTS_PAGE,
-) -> None:
-    """Write what others publish for every system beside what the bundles measured."""
-    with _failures_as_sentences():
-        published = read_published(models or [Path("models")])
-        content = render_results(system_index(), published)
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(content, encoding="utf-8")
-        output.print(f"{page}: {len(published)} bundles read", highlight=False, soft_wrap=True)
 
 
 def main() -> None:

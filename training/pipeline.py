@@ -12,26 +12,31 @@ from pathlib import Path
 from service.bundle.manifest import REPORT_FILE, Metric
 from service.bundle.storage import BundleLocation, publish_bundle, read_bundle
 from service.inference.verification import replay_golden
-from training.architectures.building import build_autoencoder
-from training.bundling import build_manifest, bundle_files
-from training.checkpoints import RunFolder
-from training.datasets import load_dataset
+from training.data.datasets import load_dataset
+from training.data.scaling import fit_scaling
+from training.data.splitting import split_dataset
 from training.errors import GatesRefused
-from training.evaluation import assess
-from training.export import export_graph, graph_functions
-from training.fitting import Progress, Trainer, fit
-from training.gates import waive
-from training.history import published_epoch
-from training.inference import GraphRunner
-from training.layerwise import ShiftedProgress, fit_layerwise
-from training.parity import check_parity
-from training.preprocessing import fit_scaling
-from training.recipe import Recipe
-from training.report import render_report
-from training.scorers import scorer_named
+from training.evaluation.assessing import assess
+from training.evaluation.assessment import GateResult
+from training.evaluation.gates import waive
+from training.export.conversion import export_graph
+from training.export.exported_model import ExportedModel
+from training.export.graph_functions import graph_functions
+from training.export.graph_runner import GraphRunner
+from training.export.parity import check_parity
+from training.export.scorers import scorer_named
+from training.fitting.checkpoints import RunFolder
+from training.fitting.history import published_epoch
+from training.fitting.layerwise import fit_layerwise
+from training.fitting.progress import Progress, ShiftedProgress
+from training.fitting.trained_model import TrainedModel
+from training.fitting.trainer import Trainer, fit
+from training.networks.building import build_autoencoder
+from training.publishing.files import bundle_files
+from training.publishing.manifest import build_manifest
+from training.recipe.recipe import Recipe
+from training.report.page import render_report
 from training.seeds import Stream
-from training.splitting import split_dataset
-from training.stages import ExportedModel, GateResult, TrainedModel
 from training.tensors import to_numpy
 
 

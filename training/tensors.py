@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from service.inference.session import FloatArray
+from training.arrays import FloatArray
 
 # Symbolic tensors are Keras's, eager and traced ones TensorFlow's; neither package types them.
 Tensor = Any

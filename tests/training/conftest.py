@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.training.recipes import Silence, digits_recipe
+from training.export.exported_model import ExportedModel
+from training.fitting.trained_model import TrainedModel
 from training.pipeline import Publication, export_model, publish_model, train_model
-from training.recipe import Recipe
-from training.stages import ExportedModel, TrainedModel
+from training.recipe.recipe import Recipe
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from training.history import EpochRecord
-from training.recipe import Recipe
-from training.recipe_files import parse_recipe
+from training.fitting.history import EpochRecord
+from training.recipe.files import parse_recipe
+from training.recipe.recipe import Recipe
 
 DIGITS: dict[str, Any] = {
     "name": "digits-test",

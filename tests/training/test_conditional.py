@@ -19,11 +19,11 @@ from tests.training.tiny_recipes import (
     tiny_graphs,
     tiny_recipe,
 )
-from training.architectures.layers import ConditionJoin
 from training.errors import RecipeError
-from training.export import export_graph
+from training.export.conversion import export_graph
+from training.networks.layers import ConditionJoin
 from training.pipeline import export_model, publish_model, train_model
-from training.recipe_files import parse_recipe
+from training.recipe.files import parse_recipe
 from training.tensors import to_numpy
 
 # Keras's variables do not know NumPy 2's copy keyword yet.

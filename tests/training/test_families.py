@@ -17,13 +17,14 @@ from tests.training.tiny_recipes import (
     tiny_recipe,
     tiny_rows,
 )
-from training.architectures.autoencoder import Autoencoder
-from training.checkpoints import RunFolder
-from training.export import export_graph
-from training.fitting import Progress, Trainer, fit
-from training.history import EpochRecord
-from training.layerwise import ShiftedProgress, fit_layerwise
-from training.parity import BATCH_SIZES, TOLERANCE, check_parity
+from training.export.conversion import export_graph
+from training.export.parity import BATCH_SIZES, TOLERANCE, check_parity
+from training.fitting.checkpoints import RunFolder
+from training.fitting.history import EpochRecord
+from training.fitting.layerwise import fit_layerwise
+from training.fitting.progress import Progress, ShiftedProgress
+from training.fitting.trainer import Trainer, fit
+from training.networks.autoencoder import Autoencoder
 from training.tensors import to_numpy
 
 # Keras's variables do not know NumPy 2's copy keyword yet.

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from service.inference.session import FloatArray
-from training.architectures.autoencoder import Autoencoder
-from training.architectures.building import build_autoencoder
-from training.export import GraphFunction, graph_functions
-from training.history import EpochRecord
-from training.preprocessing import fit_scaling
-from training.recipe import Recipe
-from training.recipe_files import parse_recipe
+from training.arrays import FloatArray
+from training.data.scaling import fit_scaling
+from training.export.graph_functions import GraphFunction, graph_functions
+from training.fitting.history import EpochRecord
+from training.networks.autoencoder import Autoencoder
+from training.networks.building import build_autoencoder
+from training.recipe.files import parse_recipe
+from training.recipe.recipe import Recipe
 
 CATEGORIES = 3
 SIDE = 8

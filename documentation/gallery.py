@@ -1,0 +1,142 @@
+"""The README's picture and the inputs of its examples, made from the published bundles.
+
+    python -m documentation.gallery MODELS_DIR DOCS_DIR
+
+Everything drawn is a test row, or decoded from one, by the calls that serve.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from service.bundle.storage import read_bundle_at
+from service.inference.autoencoder import Autoencoder
+from service.inference.graphs import DirectGraph, Ticket, run_to_completion
+from service.inference.session import SessionOptions
+from service.inference.verification import open_verified_sessions
+from training.arrays import FloatArray
+from training.data.datasets import load_dataset
+from training.data.splitting import split_dataset
+from training.recipe.data import DatasetName
+from training.recipe.files import load_recipe
+
+COLUMNS = 9
+SEED = 2026
+NOISE = 0.5
+_BLUE, _ORANGE = "#3b82c4", "#d97a1e"
+
+
+@dataclass(frozen=True)
+class TestRows:
+    """Rows that a published model has never seen, with whether each is abnormal."""
+
+    rows: FloatArray
+    abnormal: np.ndarray
+
+
+def main() -> None:
+    """Write ``images/gallery.png`` and ``examples/`` into a docs folder."""
+    models_dir, docs_dir = (Path(argument) for argument in sys.argv[1:3])
+    clothes = _test_rows("fashion-denoiser").rows
+    digits = _test_rows("mnist-stacked").rows
+    beats = _test_rows("ecg5000")
+    noise = np.random.default_rng(SEED).normal(0, NOISE, clothes[:COLUMNS].shape)
+    noisy = np.clip(clothes[:COLUMNS] + noise, 0, 1).astype(np.float32)
+
+    denoiser = load_model(models_dir, "fashion-denoiser")
+    stacked = load_model(models_dir, "mnist-stacked")
+    generator = load_model(models_dir, "fashion-vae")
+    detector = load_model(models_dir, "ecg5000")
+    ticket = Ticket()
+    denoised = run_to_completion(denoiser.denoise(noisy, ticket=ticket))
+    reconstructed = run_to_completion(stacked.reconstruct(digits[:COLUMNS], ticket=ticket))
+    drawn = run_to_completion(generator.sample(3 * COLUMNS, seed=SEED, ticket=ticket)).samples
+    judged = run_to_completion(detector.score(beats.rows, ticket=ticket))
+    typical = [_median_row(judged.scores, group) for group in (~beats.abnormal, beats.abnormal)]
+    followed = run_to_completion(detector.reconstruct(beats.rows[typical], ticket=ticket))
+
+    figure = Figure(figsize=(11, 5.2), layout="constrained", facecolor="white")
+    panels = figure.subplot_mosaic("AABB;AABB;CCDE;CCDE", empty_sentinel=".")
+    _draw_images(panels["A"], "noisy → /denoise → the clean original", [noisy, denoised, clothes])
+    _draw_images(panels["B"], "test digits → /reconstruct", [digits, reconstructed])
+    _draw_images(panels["C"], "/sample", np.split(drawn, 3))
+    for panel, kind, row, reconstruction in zip(
+        "DE", ("normal", "abnormal"), typical, followed, strict=True
+    ):
+        title = f"{kind} beat: p = {judged.p_values[row]:.2g}"
+        _draw_beat(panels[panel], title, beats.rows[row], reconstruction)
+    (docs_dir / "images").mkdir(parents=True, exist_ok=True)
+    figure.savefig(docs_dir / "images" / "gallery.png", dpi=110)
+    write_examples(docs_dir / "examples", noisy[0], digits[0], beats.rows[typical])
+
+
+def load_model(models_dir: Path, name: str) -> Autoencoder:
+    """Open the newest version of a bundle, verified, without queues.
+
+    Args:
+        models_dir: Folder of bundles.
+        name: Name of the model.
+    """
+    versions = [int(path.name) for path in (models_dir / name).iterdir() if path.name.isdigit()]
+    bundle = read_bundle_at(models_dir / name / str(max(versions)))
+    sessions, _ = open_verified_sessions(bundle, SessionOptions())
+    return Autoencoder(bundle, {graph: DirectGraph(session) for graph, session in sessions.items()})
+
+
+def write_examples(
+    folder: Path, noisy_image: FloatArray, digit: FloatArray, beats: FloatArray
+) -> None:
+    """Write one input of each media type.
+
+    Args:
+        folder: Where to write.
+        noisy_image: Shape (28, 28, 1), for a picture file.
+        digit: Shape (28, 28, 1), for a JSON file.
+        beats: Shape (rows, 140, 1), for a ``.npy`` file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    levels = np.rint(noisy_image[..., 0] * 255).astype(np.uint8)
+    Image.fromarray(levels).save(folder / "noisy-boot.png")
+    rounded = [round(float(value), 4) for value in digit.ravel()]
+    request = {"model": "mnist-stacked", "inputs": [rounded]}
+    (folder / "digit.json").write_text(json.dumps(request) + "\n", encoding="utf-8")
+    np.save(folder / "beats.npy", beats[..., 0])
+
+
+def _test_rows(recipe_name: str) -> TestRows:
+    recipe = load_recipe(recipe_name)
+    name: DatasetName = recipe.data.dataset
+    split = split_dataset(load_dataset(name), recipe.data, recipe.seed)
+    return TestRows(split.test.rows, split.abnormal_test_rows())
+
+
+def _draw_images(axes: Axes, title: str, grid: list[FloatArray]) -> None:
+    bands = [np.concatenate(list(images[:COLUMNS, ..., 0]), axis=1) for images in grid]
+    axes.imshow(np.concatenate(bands), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_title(title, fontsize=12)
+    axes.set_axis_off()
+
+
+def _median_row(scores: FloatArray, group: np.ndarray) -> int:
+    """Find the row with the median score of a group: neither its best nor its worst."""
+    rows = np.flatnonzero(group)
+    return int(rows[np.argsort(scores[rows])[len(rows) // 2]])
+
+
+def _draw_beat(axes: Axes, title: str, beat: FloatArray, reconstruction: FloatArray) -> None:
+    axes.plot(beat[:, 0], color=_BLUE, label="heart beat")
+    axes.plot(reconstruction[:, 0], color=_ORANGE, label="reconstruction")
+    axes.set_title(f"/anomaly-score\n{title}", fontsize=12)
+    axes.set_ylim(-6, 4)
+    axes.legend(loc="lower right", frameon=False)
+    axes.set_axis_off()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Every graph of a bundle as a function in Keras, before it is converted."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from service.bundle.manifest import DECODER, ENCODER, GraphSignature, Name, TensorSpec
+from training.data.scaling import Scaling
+from training.export.scorers import scorer_graph_name, scorer_named
+from training.networks.autoencoder import Autoencoder
+from training.tensors import Tensor
+
+CONDITIONS = TensorSpec(name="conditions", shape=(1,))
+
+
+@dataclass(frozen=True)
+class GraphFunction:
+    """What a graph is to compute, in Keras.
+
+    Attributes:
+        name: ``encoder``, ``decoder`` or ``scorer-<score>``.
+        signature: Names and shapes of its inputs and outputs: rows or codes and, of a
+            conditional model, conditions.
+        function: The inputs, each (rows, ...), to the outputs, both in the signature's order.
+    """
+
+    name: str
+    signature: GraphSignature
+    function: Callable[..., tuple[Tensor, ...]]
+
+
+def graph_functions(
+    autoencoder: Autoencoder, scaling: Scaling, row_shape: Sequence[int], scores: Sequence[Name]
+) -> list[GraphFunction]:
+    """Write down every graph of a bundle as a function of a client's raw units.
+
+    Args:
+        autoencoder: The trained model.
+        scaling: Goes into the graphs, in front of the encoder and behind the decoder.
+        row_shape: Shape of one raw row.
+        scores: Names of the scores.
+
+    Returns:
+        Encoder, decoder, then one scorer per score.
+
+    Raises:
+        RecipeError: There is no score of that name.
+    """
+    rows = TensorSpec(name="inputs", shape=tuple(row_shape))
+    codes = TensorSpec(name="codes", shape=autoencoder.code_shape)
+    log_variances = TensorSpec(name="log_variances", shape=autoencoder.code_shape)
+    encodings = (codes, log_variances) if autoencoder.variational else (codes,)
+    encoder = GraphFunction(
+        ENCODER,
+        _signature(ENCODER, rows, encodings, conditional=autoencoder.encoder_takes_conditions),
+        lambda inputs, conditions=None: autoencoder.encode(scaling.scale(inputs), conditions),
+    )
+    outputs = [TensorSpec(name="outputs", shape=rows.shape)]
+    decoder = GraphFunction(
+        DECODER,
+        _signature(DECODER, codes, outputs, conditional=autoencoder.decoder_takes_conditions),
+        lambda codes, conditions=None: (scaling.unscale(autoencoder.decode(codes, conditions)),),
+    )
+    scorers = [_scorer_function(autoencoder, scaling, rows, score) for score in scores]
+    return [encoder, decoder, *scorers]
+
+
+def _scorer_function(
+    autoencoder: Autoencoder, scaling: Scaling, rows: TensorSpec, score: Name
+) -> GraphFunction:
+    scorer = scorer_named(score)
+    outputs = [
+        TensorSpec(name="scores", shape=()),
+        TensorSpec(name="feature_scores", shape=rows.shape),
+    ]
+    return GraphFunction(
+        scorer_graph_name(score),
+        _signature(
+            scorer_graph_name(score),
+            rows,
+            outputs,
+            conditional=autoencoder.encoder_takes_conditions
+            or autoencoder.decoder_takes_conditions,
+        ),
+        lambda inputs, conditions=None: scorer.score(
+            autoencoder, scaling.scale(inputs), conditions
+        ),
+    )
+
+
+def _signature(
+    name: str, source: TensorSpec, outputs: Sequence[TensorSpec], *, conditional: bool
+) -> GraphSignature:
+    inputs = (source, CONDITIONS) if conditional else (source,)
+    return GraphSignature(file=f"{name}.onnx", inputs=inputs, outputs=tuple(outputs))

@@ -1,0 +1,136 @@
+"""The folder of one run: enough to continue after any interruption, down to SIGKILL.
+
+``<runs>/<recipe name>-<weights digest>/`` holds ``recipe.json`` for people, ``latest.npz`` (the
+state after the last finished epoch, with its history) and ``best.npz`` (the weights of the best
+epoch). Each file is replaced in one step, so it is either the old one or the new one.
+"""
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Self
+
+import keras
+import numpy as np
+
+from training.errors import RunCorrupted
+from training.fitting.history import EpochRecord
+from training.recipe.recipe import Recipe
+from training.tensors import to_numpy
+
+_HISTORY = "history"
+
+
+class RunFolder:
+    """Checkpoints of one recipe's run."""
+
+    def __init__(self, runs_dir: Path, recipe: Recipe) -> None:
+        """Name the folder; nothing is written yet.
+
+        Args:
+            runs_dir: The folder of all runs.
+            recipe: Two recipes that train the same weights share a folder.
+        """
+        self.path = runs_dir / f"{recipe.name}-{recipe.weights_digest()}"
+        self._recipe = recipe
+
+    def stage(self, number: int) -> Self:
+        """Return the folder inside this one of a stage that comes before the run itself.
+
+        Args:
+            number: Of the stage, from 1.
+        """
+        folder = copy(self)
+        folder.path = self.path / f"stage-{number}"
+        return folder
+
+    def save_best(self, weights: Sequence[keras.Variable]) -> None:
+        """Keep the weights of the best epoch so far; before ``save_latest`` of that epoch.
+
+        An interruption between the two repeats the epoch, which gives the same weights again.
+        """
+        self._replace("best.npz", _archive(_values(weights)))
+
+    def save_latest(
+        self, variables: Sequence[keras.Variable], history: Sequence[EpochRecord]
+    ) -> None:
+        """Keep everything that the next epoch depends on."""
+        records = json.dumps([asdict(record) for record in history]).encode()
+        arrays = _values(variables) | {_HISTORY: np.frombuffer(records, np.uint8)}
+        self._replace("latest.npz", _archive(arrays))
+        self._replace("recipe.json", json.dumps(self._recipe.to_json(), indent=1).encode())
+
+    def restore_latest(self, variables: Sequence[keras.Variable]) -> list[EpochRecord]:
+        """Set variables to the state after the last finished epoch.
+
+        Returns:
+            The history up to it; empty, with nothing set, when there is no checkpoint.
+
+        Raises:
+            RunCorrupted: The checkpoint cannot be read, or is of another model.
+        """
+        path = self.path / "latest.npz"
+        if not path.is_file():
+            return []
+        arrays = _read_archive(path)
+        _assign(variables, arrays, path)
+        try:
+            records = json.loads(arrays[_HISTORY].tobytes())
+            return [EpochRecord(**record) for record in records]
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunCorrupted(f"{path} holds no history of its epochs") from error
+
+    def restore_best(self, weights: Sequence[keras.Variable]) -> None:
+        """Set weights to those of the best epoch.
+
+        Raises:
+            RunCorrupted: The checkpoint is missing, cannot be read, or is of another model.
+        """
+        path = self.path / "best.npz"
+        _assign(weights, _read_archive(path), path)
+
+    def _replace(self, name: str, content: bytes) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self.path, delete=False) as draft:
+            draft.write(content)
+            draft.flush()
+            os.fsync(draft.fileno())
+        Path(draft.name).replace(self.path / name)
+
+
+def _values(variables: Sequence[keras.Variable]) -> dict[str, np.ndarray]:
+    return {variable.path: to_numpy(variable) for variable in variables}
+
+
+def _archive(arrays: Mapping[str, np.ndarray]) -> bytes:
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]  # its allow_pickle is a bool
+    return content.getvalue()
+
+
+def _read_archive(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise RunCorrupted(f"{path} cannot be read; remove the folder to train anew") from error
+
+
+def _assign(
+    variables: Sequence[keras.Variable], arrays: Mapping[str, np.ndarray], path: Path
+) -> None:
+    expected = {variable.path: tuple(variable.shape) for variable in variables}
+    found = {name: array.shape for name, array in arrays.items() if name != _HISTORY}
+    if found != expected:
+        raise RunCorrupted(
+            f"{path} holds {len(found)} variables of another model, not the {len(expected)} of"
+            " this recipe; remove the folder to train anew"
+        )
+    for variable in variables:
+        variable.assign(arrays[variable.path])

@@ -1,0 +1,174 @@
+"""The manifest of a bundle: what was trained on what, and what it can do."""
+
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from service.bundle.manifest import (
+    SCHEMA_VERSION,
+    AnomalySpec,
+    Capability,
+    CodeSpec,
+    ColumnSpec,
+    DataSpec,
+    Manifest,
+    Name,
+    NoiseSpec,
+    PriorSpec,
+    PriorsSpec,
+    Provenance,
+    ScoreSpec,
+)
+from training.arrays import Scores
+from training.evaluation.assessment import Assessment
+from training.evaluation.code_density import CodeDensity
+from training.evaluation.priors import GAUSSIAN_MIXTURE, STANDARD_NORMAL, default_prior
+from training.export.exported_model import ExportedModel
+from training.export.scorers import scorer_graph_name, scorer_named
+from training.fitting.trained_model import TrainedModel
+from training.recipe.corruption import CorruptionPart, GaussianCorruption
+from training.recipe.recipe import Recipe
+
+LIBRARIES = (
+    *("keras", "numpy", "onnx", "onnxruntime", "onnxslim"),
+    *("scikit-learn", "tensorflow", "tf2onnx"),
+)
+
+
+def build_manifest(
+    model: TrainedModel, exported: ExportedModel, assessment: Assessment, file_names: Iterable[str]
+) -> Manifest:
+    """Write down all that the service must know.
+
+    Args:
+        model: The trained model and its data.
+        exported: Its graphs.
+        assessment: What is known of it.
+        file_names: Names of the bundle's files; their digests are written on publishing.
+    """
+    recipe, autoencoder = model.recipe, model.autoencoder
+    noise = None if recipe.corruption is None else noise_spec(recipe.corruption)
+    capabilities: tuple[Capability, ...] = (
+        *("encode", "decode", "reconstruct"),
+        *(("denoise",) if noise else ()),
+        *("anomaly-score", "sample"),
+    )
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=recipe.name,
+        description=recipe.description,
+        data=_data_spec(model),
+        input=model.dataset.input,
+        code=CodeSpec(shape=autoencoder.code_shape, variational=autoencoder.variational),
+        conditions=_condition_columns(model) if recipe.data.conditions else None,
+        graphs={name: signature for name, (signature, _) in exported.graphs.items()},
+        capabilities=capabilities,
+        noise=noise,
+        anomaly=_anomaly_spec(recipe, assessment.calibration),
+        priors=_priors_spec(assessment.density, variational=autoencoder.variational),
+        metrics=tuple(assessment.metrics),
+        example=tuple(model.split.test.rows[0].ravel().tolist()),
+        provenance=_provenance(model, exported, assessment),
+        files=dict.fromkeys(file_names, "0" * 64),
+    )
+
+
+def _condition_columns(model: TrainedModel) -> tuple[ColumnSpec, ...]:
+    """Describe what a client says beside each row: its class, as a number where classes are."""
+    classes = model.dataset.classes
+    numbers = all(name.isdecimal() for name in classes)
+    vocabulary = tuple(int(name) if numbers else name for name in classes)
+    return (ColumnSpec(name="label", type="categorical", vocabulary=vocabulary),)
+
+
+def noise_spec(corruption: CorruptionPart) -> NoiseSpec:
+    """Describe the noise of a recipe as the manifest does."""
+    if isinstance(corruption, GaussianCorruption):
+        deviation, clip = corruption.standard_deviation, corruption.clip
+        clipped = "" if clip is None else f", clipped to [{clip[0]:g}, {clip[1]:g}]"
+        description = f"independent normal noise of standard deviation {deviation:g}{clipped}"
+        return NoiseSpec(kind="gaussian", level=deviation, description=description)
+    return NoiseSpec(
+        kind="dropout",
+        level=corruption.rate,
+        description=f"every value set to 0 with probability {corruption.rate:g}",
+    )
+
+
+def _data_spec(model: TrainedModel) -> DataSpec:
+    dataset = model.dataset
+    return DataSpec(
+        name=dataset.title,
+        source=dataset.source,
+        licence=dataset.licence,
+        attribution=dataset.attribution,
+        sha256=dataset.sha256,
+        rows={name: len(part) for name, part in model.split.parts().items()},
+    )
+
+
+def _anomaly_spec(recipe: Recipe, calibration: Mapping[Name, Scores]) -> AnomalySpec:
+    return AnomalySpec(
+        scores={
+            name: ScoreSpec(
+                graph=scorer_graph_name(name),
+                description=scorer_named(name).description,
+                units=scorer_named(name).units,
+                calibration_rows=len(scores),
+            )
+            for name, scores in calibration.items()
+        },
+        default_score=recipe.anomaly.scores[0],
+        default_false_positive_rate=recipe.anomaly.default_false_positive_rate,
+    )
+
+
+def _priors_spec(density: CodeDensity, *, variational: bool) -> PriorsSpec:
+    subspace = ""
+    if density.mixture.projection_components is not None:
+        dimensions = len(density.mixture.projection_components)
+        share = f"{density.explained_variance:.1%}"
+        subspace = f", in the {dimensions} principal dimensions that hold {share} of their variance"
+    available = {
+        GAUSSIAN_MIXTURE: PriorSpec(
+            kind="gaussian-mixture",
+            description=f"Gaussian mixture fitted to the codes of training rows{subspace}.",
+            components=density.components,
+        )
+    }
+    if variational:
+        available[STANDARD_NORMAL] = PriorSpec(
+            kind="standard-normal",
+            description="The distribution that codes were trained to follow.",
+        )
+    return PriorsSpec(available=available, default=default_prior(variational=variational))
+
+
+def _provenance(model: TrainedModel, exported: ExportedModel, assessment: Assessment) -> Provenance:
+    libraries = {name: version(name) for name in LIBRARIES}
+    waivers = {gate.name: gate.waived for gate in assessment.gates if gate.waived is not None}
+    return Provenance(
+        recipe=model.recipe.to_json(),
+        seed=model.recipe.seed,
+        library_versions={
+            "platform": platform_description(),
+            "python": platform.python_version(),
+            **libraries,
+        },
+        created_at=datetime.now(UTC).replace(microsecond=0),
+        epochs=len(model.all_epochs),
+        training_seconds=round(sum(record.seconds for record in model.all_epochs), 1),
+        parity_error=exported.parity_error,
+        gates_waived=waivers,
+    )
+
+
+def platform_description() -> str:
+    """Name system, architecture and processors: training times and last digits depend on them."""
+    processors = os.cpu_count() or 1
+    return (
+        f"{platform.system()} {platform.machine()}, {processors} processor"
+        f"{'' if processors == 1 else 's'}"
+    )
