@@ -1,8 +1,8 @@
-"""The README's picture and the inputs of its examples, made from the published bundles.
+"""Write the README's picture and the inputs of its examples, from the published bundles.
 
     python -m documentation.gallery MODELS_DIR DOCS_DIR
 
-Everything drawn is a test row, or decoded from one, by the calls that serve.
+All rows are test rows, or computed from them by the operations that the service runs.
 """
 
 import json
@@ -34,7 +34,7 @@ _BLUE, _ORANGE = "#3b82c4", "#d97a1e"
 
 @dataclass(frozen=True)
 class TestRows:
-    """Rows that a published model has never seen, with whether each is abnormal."""
+    """Test rows of a published model, and whether each is abnormal."""
 
     rows: FloatArray
     abnormal: np.ndarray
@@ -57,8 +57,8 @@ def main() -> None:
     denoised = run_to_completion(denoiser.denoise(noisy, ticket=ticket))
     reconstructed = run_to_completion(stacked.reconstruct(digits[:COLUMNS], ticket=ticket))
     drawn = run_to_completion(generator.sample(3 * COLUMNS, seed=SEED, ticket=ticket)).samples
-    judged = run_to_completion(detector.score(beats.rows, ticket=ticket))
-    typical = [_median_row(judged.scores, group) for group in (~beats.abnormal, beats.abnormal)]
+    scored = run_to_completion(detector.score(beats.rows, ticket=ticket))
+    typical = [_median_row(scored.scores, group) for group in (~beats.abnormal, beats.abnormal)]
     followed = run_to_completion(detector.reconstruct(beats.rows[typical], ticket=ticket))
 
     figure = Figure(figsize=(11, 5.2), layout="constrained", facecolor="white")
@@ -69,7 +69,7 @@ def main() -> None:
     for panel, kind, row, reconstruction in zip(
         "DE", ("normal", "abnormal"), typical, followed, strict=True
     ):
-        title = f"{kind} beat: p = {judged.p_values[row]:.2g}"
+        title = f"{kind} beat: p = {scored.p_values[row]:.2g}"
         _draw_beat(panels[panel], title, beats.rows[row], reconstruction)
     (docs_dir / "images").mkdir(parents=True, exist_ok=True)
     figure.savefig(docs_dir / "images" / "gallery.png", dpi=110)
@@ -124,7 +124,7 @@ def _draw_images(axes: Axes, title: str, grid: list[FloatArray]) -> None:
 
 
 def _median_row(scores: FloatArray, group: np.ndarray) -> int:
-    """Find the row with the median score of a group: neither its best nor its worst."""
+    """Return the row with the median score of a group."""
     rows = np.flatnonzero(group)
     return int(rows[np.argsort(scores[rows])[len(rows) // 2]])
 

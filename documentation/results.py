@@ -1,9 +1,8 @@
-"""The table of results: what others publish for each system beside what our bundles measured.
+"""The table of results: published figures of each system beside the measured ones.
 
     python -m documentation.results [--models FOLDER ...] [--output PAGE]
 
-Nothing is measured here. Every figure comes from the manifest of a bundle, so the table says no
-more than what was published with it.
+Nothing is measured here: every figure is read from the manifest of a bundle.
 """
 
 import argparse
@@ -32,7 +31,7 @@ SHORT_NAMES = {
     "rounded-accuracy": "acc",
 }
 PLATFORM = "platform"
-NOT_SAID = "-"
+NOT_STATED = "-"
 PAGE = Path("docs/results.md")
 HEADER = (
     *("id", "system", "published", "ours", "reached", "epochs: published, ours"),
@@ -61,10 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def render_results(index: SystemIndex, published: dict[str, PublishedBundle]) -> str:
-    """Write the results as Markdown: one row per system, in the index's order.
+    """Return the results as Markdown: one row per system, in the order of the index.
 
     Args:
-        index: What rows there are.
+        index: The rows.
         published: Bundles by name.
     """
     parts = [_introduction(index, published)]
@@ -77,7 +76,7 @@ def render_results(index: SystemIndex, published: dict[str, PublishedBundle]) ->
             parts.append("\n".join(f"- {note}" for note in notes))
     uses = [(f"`{use.id}`", use.use, use.where) for use in index.uses]
     parts.append(
-        f"## Uses\n\nNot trained: each is done with the bundles above.\n\n"
+        f"## Uses\n\nWithout training of their own: each uses the bundles above.\n\n"
         f"{_table(('id', 'use', 'where'), uses)}"
     )
     return "\n\n".join(parts) + "\n"
@@ -91,7 +90,7 @@ def _introduction(index: SystemIndex, published: dict[str, PublishedBundle]) -> 
         "Written by `python -m documentation.results` from the manifests of bundles; do not"
         " edit.\n\n"
         f"{len(run)} of {len(index.systems)} systems have a bundle. Figures are measured through"
-        " the graphs that are served, on test rows unless validation is said. BCE is mean binary"
+        " the exported graphs, on test rows unless validation is stated. BCE is mean binary"
         " cross-entropy per pixel, MSE mean squared error in raw units, acc the share of pixels"
         " that round to the same of 0 and 1. *Reached* compares at the precision that was"
         " published. The parity error is the largest deviation of onnxruntime from Keras, relative"
@@ -104,7 +103,7 @@ def _row(system: PublishedSystem, bundle: PublishedBundle | None) -> Sequence[st
     if bundle is None:
         shipped = system.id in shipped_recipe_names()
         ours = "not run yet" if shipped else "not run yet: no recipe"
-        return (*head, ours, "", f"{system.epochs or NOT_SAID}, {NOT_SAID}", "", "", "", "", "")
+        return (*head, ours, "", f"{system.epochs or NOT_STATED}, {NOT_STATED}", "", "", "", "", "")
     manifest = bundle.manifest
     provenance = manifest.provenance
     compared = [metric for metric in manifest.metrics if metric.published is not None]
@@ -117,7 +116,7 @@ def _row(system: PublishedSystem, bundle: PublishedBundle | None) -> Sequence[st
         *head,
         "; ".join(_figure(metric) for metric in shown),
         ", ".join(dict.fromkeys("yes" if reached(metric) else "no" for metric in compared)),
-        f"{system.epochs or NOT_SAID}, {provenance.epochs}",
+        f"{system.epochs or NOT_STATED}, {provenance.epochs}",
         f"{provenance.training_seconds:.0f}",
         f"{bundle.size_bytes / 1e6:.2f}",
         f"{provenance.parity_error:.1g}",
@@ -127,13 +126,13 @@ def _row(system: PublishedSystem, bundle: PublishedBundle | None) -> Sequence[st
 
 
 def reached(metric: Metric) -> bool:
-    """Tell whether a figure is as good as the published one, at the published one's precision.
+    """Return whether a figure is as good as the published one, at the precision of the latter.
 
     Args:
-        metric: Measured, with what others publish.
+        metric: A measured figure with a published one.
 
     Raises:
-        ValueError: Nothing is published for it.
+        ValueError: There is no published figure.
     """
     if metric.published is None:
         raise ValueError(f"{metric.name} has no published figure")
@@ -150,8 +149,8 @@ def _figure(metric: Metric) -> str:
 
 
 def _notes(system: PublishedSystem, bundle: PublishedBundle | None) -> Iterable[str]:
-    if system.apart is not None:
-        yield f"`{system.id}`: {system.apart}."
+    if system.comparison_note is not None:
+        yield f"`{system.id}`: {system.comparison_note}."
     if bundle is None:
         return
     for note, names in _published_by_note(bundle.manifest).items():
@@ -159,7 +158,7 @@ def _notes(system: PublishedSystem, bundle: PublishedBundle | None) -> Iterable[
     if not _of_shipped_recipe(bundle.manifest):
         yield f"`{system.id}`: trained with other settings than the shipped recipe's."
     for gate, reason in bundle.manifest.provenance.gates_waived.items():
-        yield f"`{system.id}`: published although the gate {gate} refused it: {reason}."
+        yield f"`{system.id}`: published although the gate {gate} failed: {reason}."
 
 
 def _published_by_note(manifest: Manifest) -> dict[str, list[str]]:
@@ -178,7 +177,7 @@ def _of_shipped_recipe(manifest: Manifest) -> bool:
     try:
         used = parse_recipe(manifest.provenance.recipe, manifest.name)
         return used.weights_digest() == load_recipe(manifest.name).weights_digest()
-    except RecipeError:  # a recipe of a release that knew other fields, or none of that name
+    except RecipeError:  # of a release with other fields, or not among the shipped ones
         return False
 
 

@@ -1,4 +1,4 @@
-"""The published systems that results are listed for, trained or not."""
+"""The published systems that results are listed for, with or without a bundle."""
 
 import json
 import tomllib
@@ -20,16 +20,16 @@ class _Entry(BaseModel):
 
 
 class PublishedSystem(_Entry):
-    """One autoencoder that others describe, and what they say it reaches.
+    """One autoencoder that others describe, with the figures that they report.
 
     Attributes:
         id: Also the name of the recipe and of the bundle.
         section: The kind of autoencoder.
-        system: What it is.
-        published: The figure that others report, in their words.
-        epochs: How many they trained for, where they say.
-        figures: Metrics on test rows to show beside those that the recipe compares.
-        apart: Why the row cannot be compared figure by figure, where it cannot.
+        system: Short description.
+        published: The figures that others report, as text.
+        epochs: Number of their epochs, if stated.
+        figures: Metrics on test rows that are shown beside those that the recipe compares.
+        comparison_note: Why figures cannot be compared, if they cannot.
     """
 
     id: Name
@@ -38,16 +38,16 @@ class PublishedSystem(_Entry):
     published: Sentence
     epochs: PositiveInt | None = None
     figures: tuple[Name, ...] = ()
-    apart: Sentence | None = None
+    comparison_note: Sentence | None = None
 
 
 class PublishedUse(_Entry):
-    """One use of an autoencoder, which needs no training of its own.
+    """One use of an autoencoder, without training of its own.
 
     Attributes:
         id: Short name.
-        use: What it is.
-        where: What does it here.
+        use: Short description.
+        where: The call, program or document that has it.
     """
 
     id: Name

@@ -6,5 +6,5 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float32]
 IntegerArray = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-# Anomaly scores: in double precision, since calibration compares and counts them.
+# Anomaly scores are compared and counted in double precision.
 Scores = NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Recipes that train in a second, and a listener that hears nothing."""
+"""Recipes that train in a second, and progress that is not shown."""
 
 from typing import Any
 
@@ -74,8 +74,8 @@ def with_training(**changes: Any) -> dict[str, Any]:
     return {**DIGITS["training"], **changes}
 
 
-class Silence:
-    """Progress that nobody follows."""
+class NoProgress:
+    """Progress that is not shown."""
 
     def step(self, epoch: int, fraction: float) -> None:
         """Ignore it."""

@@ -1,4 +1,4 @@
-"""A conditional model is told the class of a row: in training, in its graphs, in its manifest."""
+"""Conditional models: conditions in training, in graphs, in the manifest."""
 
 from contextlib import nullcontext
 
@@ -14,7 +14,7 @@ from service.inference.verification import open_verified_sessions
 from tests.training.tiny_recipes import (
     CATEGORIES,
     KINDS,
-    Silence,
+    NoProgress,
     tiny_autoencoder,
     tiny_graphs,
     tiny_recipe,
@@ -34,7 +34,7 @@ LABELS = np.array([[2.0], [0.0]], np.float32)
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A conditional model of the real digits, trained for moments and published all the same."""
+    """A conditional model of the real digits, trained shortly and published with waived gates."""
     folder = tmp_path_factory.mktemp("conditional")
     fields = {
         **tiny_recipe("conditional").to_json(),
@@ -49,9 +49,9 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         "code_density": {"components": [1]},
     }
     recipe = parse_recipe(fields, "tiny-conditional")
-    model = train_model(recipe, folder / "runs", nullcontext(Silence()))
+    model = train_model(recipe, folder / "runs", nullcontext(NoProgress()))
     exported = export_model(model)
-    publication = publish_model(model, exported, folder, folder / "refused", "trained for moments")
+    publication = publish_model(model, exported, folder, folder / "refused", "trained for a test")
     return read_bundle(publication.location)
 
 
@@ -99,7 +99,7 @@ def test_the_manifest_names_the_label_with_integers_for_digits(published: Bundle
     assert (label.name, label.type, label.vocabulary) == ("label", "categorical", tuple(range(10)))
 
 
-def test_the_published_bundle_verifies_and_samples_what_it_is_asked_for(
+def test_the_published_bundle_verifies_and_samples_by_condition(
     published: Bundle,
 ) -> None:
     sessions, deviation = open_verified_sessions(published, SessionOptions())

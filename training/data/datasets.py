@@ -127,7 +127,7 @@ def _load_mnist() -> Dataset:
         source="http://yann.lecun.com/exdb/mnist/",
         licence="CC BY-SA 3.0",
         attribution="Yann LeCun, Corinna Cortes, Christopher J. C. Burges",
-        input=_grey_images(28),
+        input=_gray_images(28),
         rows=_brightness(images, white=255),
         labels=labels,
         classes=_DIGITS,
@@ -145,7 +145,7 @@ def _load_fashion_mnist() -> Dataset:
         source="https://github.com/zalandoresearch/fashion-mnist",
         licence="MIT",
         attribution="Zalando SE; Han Xiao, Kashif Rasul, Roland Vollgraf",
-        input=_grey_images(28),
+        input=_gray_images(28),
         rows=_brightness(images, white=255),
         labels=labels,
         classes=(
@@ -169,7 +169,7 @@ def _load_digits() -> Dataset:
         source="https://archive.ics.uci.edu/dataset/80 (test part, as scikit-learn ships it)",
         licence="CC BY 4.0",
         attribution="Ethem Alpaydin, Cenk Kaynak",
-        input=_grey_images(8),
+        input=_gray_images(8),
         rows=_brightness(images, white=16),
         labels=labels,
         classes=_DIGITS,
@@ -198,7 +198,7 @@ def _load_ecg5000() -> Dataset:
         input=InputSpec(
             kind="series",
             shape=(_ECG5000_SAMPLES, 1),
-            units="amplitude of one heart beat, standardised beat by beat by the archive",
+            units="amplitude of one heart beat, standardized beat by beat by the archive",
         ),
         rows=table[:, :-1, np.newaxis].astype(np.float32),
         labels=table[:, -1].astype(np.int64),
@@ -229,7 +229,7 @@ def _read_idx_files(
     return images, labels, len(test_labels), _digest(*contents)
 
 
-def _grey_images(size: int) -> InputSpec:
+def _gray_images(size: int) -> InputSpec:
     return InputSpec(
         kind="image",
         shape=(size, size, 1),

@@ -71,7 +71,7 @@ def fit_scaling(kind: Literal["none", "standardize", "unit-range"], rows: FloatA
         rows: Validation rows in raw units, (rows, *row shape).
 
     Returns:
-        The scaling. A constant channel or column is only centred.
+        The scaling. A constant channel or column is only centered.
     """
     axes = tuple(range(rows.ndim - 1))
     zeros = np.zeros(rows.shape[-1], np.float32)

@@ -1,13 +1,13 @@
-"""What is measured once the weights are final, through the graphs that will be served."""
+"""Measure a trained model through its exported graphs."""
 
 from collections.abc import Iterable
 
 from service.bundle.manifest import Metric
 from training.arrays import FloatArray, Scores
-from training.evaluation.assessment import Assessment, GateResult, HeldOutAnswers
+from training.evaluation.assessment import Assessment, GateResult, HeldOutResults
 from training.evaluation.calibration import calibrate
 from training.evaluation.code_density import fit_code_density
-from training.evaluation.gates import is_linear, judge
+from training.evaluation.gates import evaluate_gates, is_linear
 from training.evaluation.linear_baseline import fit_linear_baseline, principal_angle_degrees
 from training.evaluation.metrics import (
     denoising_metrics,
@@ -24,7 +24,7 @@ from training.tensors import to_numpy
 
 
 def assess(model: TrainedModel, exported: ExportedModel) -> Assessment:
-    """Fit the code density, calibrate, then measure on test rows, in this order.
+    """Fit the code density, calibrate, and measure on test rows, in this order.
 
     Args:
         model: The trained model and its data.
@@ -43,26 +43,26 @@ def assess(model: TrainedModel, exported: ExportedModel) -> Assessment:
     calibration = {
         score: calibrate(exported, score, split.calibration) for score in recipe.anomaly.scores
     }
-    answers = _answer_test_rows(model, exported)
-    gates = judge(model, exported, answers)
+    results = _run_test_rows(model, exported)
+    gates = evaluate_gates(model, exported, results)
     metrics = [
         *model.metrics,
         *_validation_metrics(model, exported),
-        *_test_metrics(model, answers, calibration[recipe.anomaly.scores[0]]),
-        *_learning_metrics(model, answers, gates),
+        *_test_metrics(model, results, calibration[recipe.anomaly.scores[0]]),
+        *_learning_metrics(model, results, gates),
     ]
     published = with_published(metrics, recipe.published)
-    return Assessment(density, calibration, answers, published, gates)
+    return Assessment(density, calibration, results, published, gates)
 
 
-def _answer_test_rows(model: TrainedModel, exported: ExportedModel) -> HeldOutAnswers:
+def _run_test_rows(model: TrainedModel, exported: ExportedModel) -> HeldOutResults:
     rows, conditions = model.split.test.rows, model.split.test.conditions
     codes = exported.encode(rows, conditions)
     corrupted = _corrupt(model, rows) if model.recipe.corruption else None
-    return HeldOutAnswers(
+    return HeldOutResults(
         abnormal=model.split.abnormal_test_rows(),
         codes=codes,
-        outputs=exported.decode(codes, conditions),
+        reconstructions=exported.decode(codes, conditions),
         scores={
             score: exported.score(score, rows, conditions) for score in model.recipe.anomaly.scores
         },
@@ -72,7 +72,7 @@ def _answer_test_rows(model: TrainedModel, exported: ExportedModel) -> HeldOutAn
 
 
 def _corrupt(model: TrainedModel, rows: FloatArray) -> FloatArray:
-    """Put the noise of training on raw rows, from a stream that no epoch has used."""
+    """Corrupt raw rows with the noise of training, from a stream that no epoch uses."""
     model.autoencoder.reseed(model.recipe.seed, Stream.TEST_NOISE)
     corrupted = model.autoencoder.corrupt(model.scaling.scale(rows))
     return to_numpy(model.scaling.unscale(corrupted))
@@ -87,31 +87,31 @@ def _validation_metrics(model: TrainedModel, exported: ExportedModel) -> list[Me
 
 
 def _test_metrics(
-    model: TrainedModel, answers: HeldOutAnswers, calibration: Scores
+    model: TrainedModel, results: HeldOutResults, calibration: Scores
 ) -> list[Metric]:
-    rows, normal = model.split.test.rows, ~answers.abnormal
+    rows, normal = model.split.test.rows, ~results.abnormal
     rates = false_positive_rates(model.recipe.anomaly.default_false_positive_rate)
-    scores = answers.scores[model.recipe.anomaly.scores[0]]
+    scores = results.scores[model.recipe.anomaly.scores[0]]
     metrics = reconstruction_metrics(
-        "test", rows[normal], answers.outputs[normal], unit_range=_is_image(model)
+        "test", rows[normal], results.reconstructions[normal], unit_range=_is_image(model)
     )
     metrics += false_positive_metrics(scores[normal], calibration, rates)
-    if answers.abnormal.any():
-        metrics += detection_metrics(scores, answers.abnormal, calibration, rates)
-    if _is_image(model) and answers.corrupted is not None and answers.denoised is not None:
-        metrics += denoising_metrics(rows, answers.corrupted, answers.denoised)
+    if results.abnormal.any():
+        metrics += detection_metrics(scores, results.abnormal, calibration, rates)
+    if _is_image(model) and results.corrupted is not None and results.denoised is not None:
+        metrics += denoising_metrics(rows, results.corrupted, results.denoised)
     return metrics
 
 
 def _learning_metrics(
-    model: TrainedModel, answers: HeldOutAnswers, gates: Iterable[GateResult]
+    model: TrainedModel, results: HeldOutResults, gates: Iterable[GateResult]
 ) -> list[Metric]:
-    """List what the gates measured and, for a linear network, how near its subspace is to PCA's."""
-    outputs = answers.outputs[~answers.abnormal]
+    """Return the figures of the gates and, of a linear network, its principal angle to PCA."""
+    outputs = results.reconstructions[~results.abnormal]
     figures = {gate.name: gate.measured for gate in gates}
     if is_linear(model.recipe):
         flat_rows = model.split.train.rows.reshape(len(model.split.train), -1)
-        baseline = fit_linear_baseline(flat_rows, answers.codes[0].size)
+        baseline = fit_linear_baseline(flat_rows, results.codes[0].size)
         flat_outputs = outputs.reshape(len(outputs), -1)
         figures["principal-angle-degrees"] = principal_angle_degrees(flat_outputs, baseline)
     return [

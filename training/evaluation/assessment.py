@@ -1,4 +1,4 @@
-"""What evaluation hands on: answers to test rows, gates, figures."""
+"""The result of evaluation: outputs for test rows, gates, metrics, calibration, code density."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,21 +9,21 @@ from training.evaluation.code_density import CodeDensity
 
 
 @dataclass(frozen=True)
-class HeldOutAnswers:
-    """What the graphs answer to the test rows.
+class HeldOutResults:
+    """Outputs of the graphs for the test rows.
 
     Attributes:
         abnormal: Rows of classes that are not normal, (rows,).
         codes: Shape (rows, *code shape).
-        outputs: Reconstructions in raw units, (rows, *row shape).
+        reconstructions: In raw units, (rows, *row shape).
         scores: By name, each (rows,).
-        corrupted: Rows with the noise that was trained against, or None without one.
-        denoised: What the graphs make of those, or None.
+        corrupted: Rows with the noise of training, or None without noise.
+        denoised: Reconstructions of the corrupted rows, or None.
     """
 
     abnormal: Mask
     codes: FloatArray
-    outputs: FloatArray
+    reconstructions: FloatArray
     scores: dict[Name, Scores]
     corrupted: FloatArray | None
     denoised: FloatArray | None
@@ -31,16 +31,16 @@ class HeldOutAnswers:
 
 @dataclass(frozen=True)
 class GateResult:
-    """One measured sign that a network learned, or that it did not.
+    """What one gate measured, and whether it passed.
 
     Attributes:
-        name: Of the gate; also of its figure among the metrics.
-        question: What it asks, for people.
+        name: Of the gate, and of its figure among the metrics.
+        question: The question that the gate answers, for people.
         measured: The figure, on normal test rows.
-        bound: What the figure must be beyond to pass; None where the gate does not bind.
+        bound: Threshold of the figure; None for a gate that is informative only.
         side: Whether the figure must be above or below the bound.
-        finding: What was found, with the numbers, in one sentence.
-        waived: Why a figure on the wrong side was published all the same, or None.
+        finding: The figures in one sentence.
+        waived: Reason for publishing although the gate failed, or None.
     """
 
     name: str
@@ -52,29 +52,29 @@ class GateResult:
     waived: str | None = None
 
     @property
-    def state(self) -> Literal["passed", "informative", "waived", "refused"]:
-        """Say what the gate means for publishing; a figure that is no number passes nothing."""
+    def state(self) -> Literal["passed", "informative", "waived", "failed"]:
+        """Whether the gate permits publishing; a figure of NaN fails."""
         if self.bound is None:
             return "informative"
         if self.measured > self.bound if self.side == "above" else self.measured < self.bound:
             return "passed"
-        return "refused" if self.waived is None else "waived"
+        return "failed" if self.waived is None else "waived"
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """What is known of a model once every part of the data has been used.
+    """All that is measured of a model.
 
     Attributes:
         density: The mixture over codes.
         calibration: Scores of calibration rows by name, each ascending, (n,).
-        answers: What the graphs made of the test rows.
-        metrics: All figures, those that others publish beside them.
-        gates: Whether the network learned, one sign after another.
+        results: Outputs of the graphs for the test rows.
+        metrics: All figures, with those that others publish beside them.
+        gates: The gates, in order.
     """
 
     density: CodeDensity
     calibration: dict[Name, Scores]
-    answers: HeldOutAnswers
+    results: HeldOutResults
     metrics: list[Metric]
     gates: tuple[GateResult, ...]

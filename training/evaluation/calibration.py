@@ -1,4 +1,4 @@
-"""Scores of held-out normal rows, against which the service judges every other score."""
+"""Calibration scores: those of held-out normal rows, which p-values are computed from."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from training.export.exported_model import ExportedModel
 
 
 def calibrate(exported: ExportedModel, score: Name, part: Part) -> Scores:
-    """Score rows that nothing before has looked at, with the graph that will be served.
+    """Score calibration rows, which nothing before has used, with the exported graph.
 
     Args:
         exported: The graphs, final.

@@ -1,4 +1,4 @@
-"""A density over the codes of a trained autoencoder, so that every family can be sampled."""
+"""A Gaussian mixture over the codes of a trained autoencoder, to sample any family from."""
 
 import warnings
 from collections.abc import Sequence
@@ -17,20 +17,20 @@ from training.recipe.recipe import CodeDensityPart
 from training.seeds import Stream, derived_seed, generator
 
 MAX_DIMENSIONS = 64
-# Keeps the covariances of units that hardly vary positive definite, relative to the mean variance.
+# Relative to the mean variance; keeps covariances of nearly constant units positive definite.
 RELATIVE_REGULARIZATION = 1e-6
 MAX_ITERATIONS = 100
 
 
 @dataclass(frozen=True)
 class CodeDensity:
-    """A mixture and why it has its size.
+    """A mixture, and the criterion that its size was chosen by.
 
     Attributes:
-        mixture: What the service draws from.
-        criteria: Bayesian information criterion of each size tried, on validation codes; lower
-            is better.
-        explained_variance: Share of the codes' variance that lies in the mixture's subspace.
+        mixture: The mixture that the service draws from.
+        criteria: Bayesian information criterion on validation codes, by number of components;
+            lower is better.
+        explained_variance: Share of the codes' variance in the mixture's subspace.
     """
 
     mixture: GaussianMixture
@@ -46,12 +46,12 @@ class CodeDensity:
 def fit_code_density(
     train: FloatArray, validation: FloatArray, settings: CodeDensityPart, seed: int
 ) -> CodeDensity:
-    """Fit Gaussian mixtures to training codes and keep the size that validation codes favour.
+    """Fit Gaussian mixtures to training codes, and choose the size on validation codes.
 
     Args:
         train: Codes of training rows, (rows, *code shape).
         validation: Codes of validation rows, (rows, *code shape).
-        settings: Sizes to try.
+        settings: Numbers of components to try.
         seed: The recipe's seed.
 
     Returns:
@@ -68,7 +68,7 @@ def fit_code_density(
         projection = PCA(MAX_DIMENSIONS, random_state=derived_seed(seed, Stream.CODE_DENSITY))
         train, validation = projection.fit_transform(train), projection.transform(validation)
     best: Any
-    # The matrices are small: threads would mostly wait for each other, for minutes on busy cores.
+    # The matrices are small: with several threads, synchronization takes most of the time.
     with threadpool_limits(1):
         best, criteria = _choose_mixture(train, validation, settings.components, seed)
     return CodeDensity(
@@ -95,7 +95,7 @@ def _flat(codes: FloatArray) -> np.ndarray:
 def _choose_mixture(
     train: np.ndarray, validation: np.ndarray, sizes: Sequence[int], seed: int
 ) -> tuple[MixtureFit, dict[int, float]]:
-    """Try sizes in ascending order until one is worse than the one before."""
+    """Try sizes in ascending order until the criterion rises."""
     best, criteria = _fit_mixture(train, 1, seed), dict[int, float]()
     criteria[1] = float(best.bic(validation))
     for size in sorted(size for size in set(sizes) if 1 < size <= len(train)):
@@ -115,6 +115,6 @@ def _fit_mixture(codes: np.ndarray, components: int, seed: int) -> MixtureFit:
         random_state=derived_seed(seed, Stream.CODE_DENSITY, components),
     )
     with warnings.catch_warnings():
-        # The criterion judges each fit as it is, at its optimum or near it.
+        # A fit near its optimum is good enough to be compared by the criterion.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return mixture.fit(codes)

@@ -1,4 +1,4 @@
-"""Principal component analysis: the best that a linear autoencoder of a code size can do."""
+"""Principal component analysis: the optimum of a linear autoencoder of the same code size."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +9,13 @@ from sklearn.decomposition import PCA
 
 from training.arrays import FloatArray
 
-# The covariance of more values a row than this takes longer than a randomised factorisation.
+# For rows of more values, a randomized factorization is faster than the covariance matrix.
 MAX_COVARIANCE_VALUES = 2000
 
 
 @dataclass(frozen=True)
 class LinearBaseline:
-    """Rows seen through their first principal components.
+    """The first principal components of rows.
 
     Attributes:
         mean: Of the rows it was fitted to, (values,).
@@ -29,7 +29,7 @@ class LinearBaseline:
     components: FloatArray
 
     def reconstruct(self, rows: FloatArray) -> FloatArray:
-        """Project flat rows, (rows, values), on the components and back."""
+        """Project flat rows, (rows, values), onto the components and back."""
         codes = (rows - self.mean) @ self.components.T
         return np.asarray(codes @ self.components + self.mean, np.float32)
 
@@ -39,14 +39,14 @@ def fit_linear_baseline(rows: FloatArray, components: int) -> LinearBaseline:
 
     Args:
         rows: Flat rows, (rows, values).
-        components: How many; no more than rows or values are used.
+        components: Number of components; at most the number of rows and of values are used.
 
     Returns:
         The baseline, the same on every call.
     """
     values = rows.shape[1]
     usable = min(components, *rows.shape)
-    # The randomised solver finds few of many components fast, and rejects the full number.
+    # The randomized solver is fast for few of many components, and rejects the full number.
     wide = values > MAX_COVARIANCE_VALUES and usable < min(rows.shape)
     solver: Any = "randomized" if wide else "full" if len(rows) < values else "covariance_eigh"
     fit = PCA(usable, svd_solver=solver, random_state=0).fit(rows)
@@ -55,11 +55,11 @@ def fit_linear_baseline(rows: FloatArray, components: int) -> LinearBaseline:
 
 
 def principal_angle_degrees(rows: FloatArray, baseline: LinearBaseline) -> float:
-    """Measure how far the subspace that rows vary in is from that of a baseline.
+    """Measure the angle between the subspace of rows and that of a baseline.
 
     Args:
         rows: Flat reconstructions, (rows, values).
-        baseline: Components to compare with; as many directions of the rows are taken.
+        baseline: Components to compare with; as many principal directions of the rows are used.
 
     Returns:
         The largest principal angle in degrees, from 0 (the same subspace) to 90.
@@ -67,8 +67,8 @@ def principal_angle_degrees(rows: FloatArray, baseline: LinearBaseline) -> float
     Source: Björck and Golub, Numerical methods for computing angles between linear subspaces,
         Mathematics of Computation 1973.
     """
-    centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
-    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    centered = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
+    _, _, directions = np.linalg.svd(centered, full_matrices=False)
     found = directions[: len(baseline.components)].T
     angles = subspace_angles(found, baseline.components.T.astype(np.float64))
     return float(np.degrees(angles.max()))

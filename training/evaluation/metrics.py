@@ -1,4 +1,4 @@
-"""The figures that are reported: how well rows come back, and how well anomalies are told."""
+"""Metrics of reconstruction, denoising and anomaly detection."""
 
 from collections.abc import Iterable, Mapping
 
@@ -13,7 +13,7 @@ from training.arrays import FloatArray, Scores
 from training.errors import RecipeError
 from training.recipe.recipe import MetricSplit, PublishedFigure
 
-# Keras's bound on probabilities inside a logarithm; published figures were computed with it.
+# Keras's bound on probabilities in a logarithm, which published figures were computed with.
 PROBABILITY_MARGIN = 1e-7
 
 ALWAYS_MEASURED_RATES = (0.01, 0.05)
@@ -36,7 +36,7 @@ def mean_squared_error(targets: FloatArray, outputs: FloatArray) -> float:
 
 
 def rounded_accuracy(targets: FloatArray, outputs: FloatArray) -> float:
-    """Share of values in [0, 1] that are rounded to the same of 0 and 1."""
+    """Share of values in [0, 1] that round to the same of 0 and 1."""
     return float((np.round(targets) == np.round(outputs)).mean())
 
 
@@ -63,10 +63,10 @@ def reconstruction_metrics(
     """Compare rows with their reconstructions.
 
     Args:
-        split: Which part the rows are of.
+        split: The part of the data that the rows are from.
         rows: Raw units, (rows, *row shape).
         reconstructions: The same shape.
-        unit_range: Values are in [0, 1], so that cross-entropy and rounding mean something.
+        unit_range: Values are in [0, 1]: cross-entropy and rounded accuracy are measured too.
     """
     figures = {"mean-squared-error": mean_squared_error(rows, reconstructions)}
     if unit_range:
@@ -80,8 +80,8 @@ def denoising_metrics(clean: FloatArray, noisy: FloatArray, denoised: FloatArray
 
     Args:
         clean: Images, (rows, height, width, channels), values in [0, 1].
-        noisy: The same with the noise that was trained against.
-        denoised: What the graphs make of the noisy ones.
+        noisy: The same images with the noise of training.
+        denoised: Reconstructions of the noisy images.
     """
     figures = {
         "denoised-binary-cross-entropy": binary_cross_entropy(clean, denoised),
@@ -94,19 +94,19 @@ def denoising_metrics(clean: FloatArray, noisy: FloatArray, denoised: FloatArray
 
 
 def false_positive_rates(default: float) -> list[float]:
-    """List the rates at which a bundle is judged: its default, and those everyone compares at."""
+    """List the false-positive rates that are measured: the bundle's default, 0.01 and 0.05."""
     return sorted({*ALWAYS_MEASURED_RATES, default})
 
 
 def false_positive_metrics(
     scores: Scores, calibration: Scores, rates: Iterable[float]
 ) -> list[Metric]:
-    """Measure how often normal test rows are flagged, beside the rate that was asked for.
+    """Measure how often normal test rows are flagged at requested false-positive rates.
 
     Args:
         scores: Of normal test rows, (rows,).
         calibration: Ascending, (n,).
-        rates: False-positive rates to ask for.
+        rates: Requested false-positive rates.
     """
     metrics: list[Metric] = []
     for rate in rates:
@@ -119,13 +119,13 @@ def false_positive_metrics(
 def detection_metrics(
     scores: Scores, abnormal: Mask, calibration: Scores, rates: Iterable[float]
 ) -> list[Metric]:
-    """Measure how well a score tells abnormal test rows from normal ones.
+    """Measure how well a score separates abnormal test rows from normal ones.
 
     Args:
         scores: Of all test rows, (rows,).
-        abnormal: Which of them are anomalies, (rows,); at least one is, and one is not.
+        abnormal: Which of them are anomalies, (rows,); at least one is, and at least one is not.
         calibration: Scores of normal rows, ascending, (n,).
-        rates: False-positive rates at which to judge.
+        rates: False-positive rates of the thresholds.
     """
     figures = {"auroc": float(roc_auc_score(abnormal, scores))}
     for rate in rates:
@@ -138,7 +138,7 @@ def detection_metrics(
 
 
 def with_published(metrics: Iterable[Metric], published: Iterable[PublishedFigure]) -> list[Metric]:
-    """Put the figures that others report beside ours.
+    """Add the figures that others report to the measured ones.
 
     Raises:
         RecipeError: A published figure is of a metric that this recipe does not measure.
@@ -149,7 +149,7 @@ def with_published(metrics: Iterable[Metric], published: Iterable[PublishedFigur
         if key not in merged:
             known = ", ".join(f"{name} ({split})" for name, split in merged)
             raise RecipeError(
-                f"published: {figure.metric} ({figure.split}) is not measured; there are {known}"
+                f"published: {figure.metric} ({figure.split}) is not measured; measured are {known}"
             )
         merged[key] = merged[key].model_copy(
             update={"published": figure.value, "note": figure.note}

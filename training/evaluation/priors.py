@@ -1,9 +1,9 @@
-"""The densities over codes that a bundle can be sampled from, by name."""
+"""Names of the priors of a bundle: the densities over codes that samples are drawn from."""
 
 STANDARD_NORMAL = "standard-normal"
 GAUSSIAN_MIXTURE = "gaussian-mixture"
 
 
 def default_prior(*, variational: bool) -> str:
-    """Name the prior that samples come from when a request does not say."""
+    """Return the prior that samples are drawn from if a request names none."""
     return STANDARD_NORMAL if variational else GAUSSIAN_MIXTURE

@@ -1,4 +1,4 @@
-"""From a function in Keras to an ONNX graph: traced, converted, simplified, checked."""
+"""Convert a Keras function to an ONNX graph: trace, convert, simplify, rewrite, check."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from training.export.graph_passes.optimization import normalize, optimize
 from training.tensors import Tensor
 
 OPSET = 18
-IR_VERSION = 8  # the one that came with opset 18: older runtimes refuse later ones unread
+IR_VERSION = 8  # that of opset 18: runtimes reject later versions than they know
 BATCH_AXIS = "batch"
 
 _RANDOM_OPERATORS = {
@@ -24,21 +24,21 @@ _RANDOM_OPERATORS = {
 
 
 def export_graph(graph: GraphFunction) -> bytes:
-    """Turn a Keras function into an ONNX graph that any provider can load.
+    """Convert a Keras function to an ONNX graph of standard operators.
 
     Args:
-        graph: The function and the signature that the graph will have.
+        graph: The function, and the signature of the graph.
 
     Returns:
-        ONNX bytes: opset 18, standard operators only, a dynamic first axis named ``batch``.
+        ONNX bytes: opset 18, first axis dynamic and named ``batch``.
 
     Raises:
-        ExportFailed: The graph draws random numbers, needs operators of another domain, or is
-            not valid ONNX.
+        ExportFailed: The graph draws random numbers, has operators of another domain, or is not
+            valid ONNX.
     """
     model: Any = convert_graph(graph)
-    # Before simplification, which draws random numbers once and keeps them as constants.
-    _refuse_foreign_operators(model, graph.signature.file)
+    # Before simplification, which replaces random operators by constants drawn once.
+    _check_operators(model, graph.signature.file)
     try:
         model = onnxslim.slim(normalize(model))
         _declare_signature(model, graph.signature)
@@ -51,16 +51,16 @@ def export_graph(graph: GraphFunction) -> bytes:
 
 
 def convert_graph(graph: GraphFunction) -> onnx.ModelProto:
-    """Let tf2onnx convert a function, and leave what it makes as it is.
+    """Convert a function with tf2onnx, without any further rewrite.
 
     Args:
         graph: The function and its signature.
 
     Returns:
-        The graph, with operators of TensorFlow where tf2onnx knows no others.
+        The graph; where tf2onnx has no conversion, with operators of TensorFlow.
 
     Raises:
-        ExportFailed: tf2onnx gives up.
+        ExportFailed: tf2onnx raised an error.
     """
     names = [output.name for output in graph.signature.outputs]
 
@@ -90,16 +90,16 @@ def _declare_signature(model: onnx.ModelProto, signature: GraphSignature) -> Non
         }
         del nodes[:]
         nodes.extend(types.values())
-    del graph.value_info[:]  # others' names for the batch axis; runtimes infer shapes themselves
+    del graph.value_info[:]  # it names the batch axis otherwise; runtimes infer shapes themselves
     standard = [entry for entry in model.opset_import if not entry.domain]
     del model.opset_import[:]
     model.opset_import.extend(standard)
     model.ir_version = IR_VERSION
 
 
-def _refuse_foreign_operators(model: onnx.ModelProto, file: str) -> None:
+def _check_operators(model: onnx.ModelProto, file: str) -> None:
     operators = {(node.domain, node.op_type) for node in model.graph.node}
     if foreign := sorted(f"{domain}.{operator}" for domain, operator in operators if domain):
-        raise ExportFailed(f"{file} needs operators outside the ONNX standard: {foreign}")
+        raise ExportFailed(f"{file} has operators outside the ONNX standard: {foreign}")
     if random := sorted({operator for _, operator in operators} & _RANDOM_OPERATORS):
         raise ExportFailed(f"{file} draws random numbers: {random}")

@@ -1,4 +1,4 @@
-"""What export hands on: the graphs of a model, proven to compute what Keras computes."""
+"""The result of export: the graphs of a model, compared with Keras."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ from training.export.scorers import scorer_graph_name
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """The graphs of a model, proven to compute what Keras computes.
+    """The graphs of a model, compared with Keras.
 
     Attributes:
         graphs: Signature and ONNX bytes, by graph name.
-        runner: Runs them as the service will.
-        parity_error: Their largest deviation from Keras, relative to ``max(1, max |Keras|)``.
+        runner: Runs them with the service's code.
+        parity_error: Largest deviation from Keras, relative to ``max(1, max |Keras|)``.
     """
 
     graphs: dict[str, tuple[GraphSignature, bytes]]
@@ -29,7 +29,7 @@ class ExportedModel:
 
         Args:
             rows: Shape (rows, *row shape).
-            conditions: Shape (rows, 1) for a conditional model, else None; in all calls alike.
+            conditions: Shape (rows, 1) for a conditional model, else None; as in all methods.
         """
         return self.run(ENCODER, rows, conditions)[0]
 
@@ -38,7 +38,7 @@ class ExportedModel:
         return self.run(DECODER, codes, conditions)[0]
 
     def reconstruct(self, rows: FloatArray, conditions: FloatArray | None = None) -> FloatArray:
-        """Encode and decode raw rows as the service does."""
+        """Encode and decode raw rows, (rows, *row shape)."""
         return self.decode(self.encode(rows, conditions), conditions)
 
     def score(self, score: Name, rows: FloatArray, conditions: FloatArray | None = None) -> Scores:
@@ -48,13 +48,13 @@ class ExportedModel:
     def run(
         self, graph: str, rows: FloatArray, conditions: FloatArray | None
     ) -> tuple[FloatArray, ...]:
-        """Run a graph, with conditions where it takes them, and return all its outputs."""
+        """Run a graph, with conditions if it has an input for them, and return its outputs."""
         return self.runner.run(graph, *self._inputs(graph, rows, conditions))
 
     def graph_inputs(
         self, rows: FloatArray, conditions: FloatArray | None = None
     ) -> dict[str, tuple[FloatArray, ...]]:
-        """Return real inputs for every graph: codes for the decoder, the rows for the others."""
+        """Return inputs for every graph: codes for the decoder, rows for the others."""
         codes = self.encode(rows, conditions)
         return {
             name: self._inputs(name, codes if name == DECODER else rows, conditions)

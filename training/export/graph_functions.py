@@ -1,4 +1,4 @@
-"""Every graph of a bundle as a function in Keras, before it is converted."""
+"""The graphs of a bundle as Keras functions, before conversion."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,12 @@ CONDITIONS = TensorSpec(name="conditions", shape=(1,))
 
 @dataclass(frozen=True)
 class GraphFunction:
-    """What a graph is to compute, in Keras.
+    """One graph as a Keras function.
 
     Attributes:
         name: ``encoder``, ``decoder`` or ``scorer-<score>``.
-        signature: Names and shapes of its inputs and outputs: rows or codes and, of a
-            conditional model, conditions.
-        function: The inputs, each (rows, ...), to the outputs, both in the signature's order.
+        signature: Names and shapes of inputs and outputs.
+        function: From inputs to outputs, each (rows, ...), in the signature's order.
     """
 
     name: str
@@ -31,11 +30,11 @@ class GraphFunction:
 def graph_functions(
     autoencoder: Autoencoder, scaling: Scaling, row_shape: Sequence[int], scores: Sequence[Name]
 ) -> list[GraphFunction]:
-    """Write down every graph of a bundle as a function of a client's raw units.
+    """Define every graph of a bundle as a function of rows in raw units.
 
     Args:
         autoencoder: The trained model.
-        scaling: Goes into the graphs, in front of the encoder and behind the decoder.
+        scaling: Part of the graphs: before the encoder, and inverted after the decoder.
         row_shape: Shape of one raw row.
         scores: Names of the scores.
 

@@ -1,4 +1,4 @@
-"""The graphs of a bundle that is being made, run by the code that will serve them."""
+"""Run exported graphs with the service's code, before there is a bundle."""
 
 from collections.abc import Mapping
 
@@ -18,14 +18,14 @@ class GraphRunner:
             graphs: Signature and ONNX bytes, by graph name.
 
         Raises:
-            InvalidGraph: onnxruntime refuses one, or it has another signature.
+            InvalidGraph: onnxruntime rejects a graph, or its signature is another one.
         """
         self.sessions = {
             name: Session(content, signature) for name, (signature, content) in graphs.items()
         }
 
     def run(self, graph: str, *inputs: FloatArray) -> tuple[FloatArray, ...]:
-        """Send any number of rows through a graph, some hundred at a time.
+        """Run a graph on any number of rows, in batches of some hundred.
 
         Args:
             graph: Its name.

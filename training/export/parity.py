@@ -1,4 +1,4 @@
-"""The gate before publishing: an exported graph computes what Keras computes."""
+"""Parity: an exported graph computes what Keras computes, within a tolerance."""
 
 import numpy as np
 
@@ -8,19 +8,19 @@ from training.errors import ParityMismatch
 from training.export.graph_functions import GraphFunction
 from training.tensors import to_numpy
 
-# A sigmoid saturates differently in onnxruntime: an absolute part for small values, a relative
-# one for large.
+# Relative to max(1, max |expected|): absolute for small values, since a sigmoid saturates
+# differently in onnxruntime, and relative for large ones.
 TOLERANCE = 1e-4
 BATCH_SIZES = (1, 7)
 
 
 def relative_deviation(found: FloatArray, expected: FloatArray) -> float:
-    """Return ``max |found - expected| / max(1, max |expected|)``; NaN where either has one."""
+    """Return ``max |found - expected| / max(1, max |expected|)``; NaN if either has a NaN."""
     return float(np.max(np.abs(found - expected)) / max(1.0, float(np.max(np.abs(expected)))))
 
 
 def check_parity(graph: GraphFunction, session: Session, *inputs: FloatArray) -> float:
-    """Run a graph in Keras and in onnxruntime, on one row and on several.
+    """Run a graph in Keras and in onnxruntime, on 1 row and on 7, and compare.
 
     Args:
         graph: The Keras function.
@@ -31,7 +31,7 @@ def check_parity(graph: GraphFunction, session: Session, *inputs: FloatArray) ->
         The largest deviation relative to ``max(1, max |Keras|)``.
 
     Raises:
-        ParityMismatch: Shapes differ, or the deviation is above the tolerance or not a number.
+        ParityMismatch: Shapes differ, or the deviation is above the tolerance or NaN.
     """
     worst = 0.0
     for size in BATCH_SIZES:

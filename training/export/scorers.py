@@ -59,7 +59,9 @@ def scorer_named(name: Name) -> Scorer:
         RecipeError: There is none of that name.
     """
     if name not in SCORERS:
-        raise RecipeError(f"anomaly.scores: {name!r} is none of {', '.join(SCORERS)}")
+        raise RecipeError(
+            f"anomaly.scores: {name!r} is not a score; there are {', '.join(SCORERS)}"
+        )
     return SCORERS[name]
 
 

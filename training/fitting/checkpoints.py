@@ -1,8 +1,12 @@
-"""The folder of one run: enough to continue after any interruption, down to SIGKILL.
+"""Checkpoints: a run continues after any interruption, SIGKILL included.
 
-``<runs>/<recipe name>-<weights digest>/`` holds ``recipe.json`` for people, ``latest.npz`` (the
-state after the last finished epoch, with its history) and ``best.npz`` (the weights of the best
-epoch). Each file is replaced in one step, so it is either the old one or the new one.
+``<runs>/<recipe name>-<weights digest>/`` holds
+
+- ``latest.npz``: variables after the last finished epoch, and the history;
+- ``best.npz``: weights of the best epoch;
+- ``recipe.json``: the recipe, to be read by people.
+
+Files are replaced atomically.
 """
 
 import io
@@ -31,17 +35,17 @@ class RunFolder:
     """Checkpoints of one recipe's run."""
 
     def __init__(self, runs_dir: Path, recipe: Recipe) -> None:
-        """Name the folder; nothing is written yet.
+        """Determine the path of the folder; it is created by the first checkpoint.
 
         Args:
             runs_dir: The folder of all runs.
-            recipe: Two recipes that train the same weights share a folder.
+            recipe: Recipes of one weights digest share a folder.
         """
         self.path = runs_dir / f"{recipe.name}-{recipe.weights_digest()}"
         self._recipe = recipe
 
     def stage(self, number: int) -> Self:
-        """Return the folder inside this one of a stage that comes before the run itself.
+        """Return the folder of a layer-wise stage, inside this one.
 
         Args:
             number: Of the stage, from 1.
@@ -51,16 +55,16 @@ class RunFolder:
         return folder
 
     def save_best(self, weights: Sequence[keras.Variable]) -> None:
-        """Keep the weights of the best epoch so far; before ``save_latest`` of that epoch.
+        """Save the weights of the best epoch so far; to be called before ``save_latest``.
 
-        An interruption between the two repeats the epoch, which gives the same weights again.
+        After an interruption between the two calls the epoch runs again, to the same weights.
         """
         self._replace("best.npz", _archive(_values(weights)))
 
     def save_latest(
         self, variables: Sequence[keras.Variable], history: Sequence[EpochRecord]
     ) -> None:
-        """Keep everything that the next epoch depends on."""
+        """Save everything that the next epoch depends on."""
         records = json.dumps([asdict(record) for record in history]).encode()
         arrays = _values(variables) | {_HISTORY: np.frombuffer(records, np.uint8)}
         self._replace("latest.npz", _archive(arrays))
@@ -70,7 +74,7 @@ class RunFolder:
         """Set variables to the state after the last finished epoch.
 
         Returns:
-            The history up to it; empty, with nothing set, when there is no checkpoint.
+            The history so far; empty, with variables unchanged, without a checkpoint.
 
         Raises:
             RunCorrupted: The checkpoint cannot be read, or is of another model.
@@ -84,7 +88,7 @@ class RunFolder:
             records = json.loads(arrays[_HISTORY].tobytes())
             return [EpochRecord(**record) for record in records]
         except (KeyError, TypeError, ValueError) as error:
-            raise RunCorrupted(f"{path} holds no history of its epochs") from error
+            raise RunCorrupted(f"{path} has no history of its epochs") from error
 
     def restore_best(self, weights: Sequence[keras.Variable]) -> None:
         """Set weights to those of the best epoch.
@@ -119,7 +123,9 @@ def _read_archive(path: Path) -> dict[str, np.ndarray]:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise RunCorrupted(f"{path} cannot be read; remove the folder to train anew") from error
+        raise RunCorrupted(
+            f"{path} cannot be read; remove the folder to train from the start"
+        ) from error
 
 
 def _assign(
@@ -129,8 +135,8 @@ def _assign(
     found = {name: array.shape for name, array in arrays.items() if name != _HISTORY}
     if found != expected:
         raise RunCorrupted(
-            f"{path} holds {len(found)} variables of another model, not the {len(expected)} of"
-            " this recipe; remove the folder to train anew"
+            f"{path} has {len(found)} variables of another model, this recipe has"
+            f" {len(expected)}; remove the folder to train from the start"
         )
     for variable in variables:
         variable.assign(arrays[variable.path])

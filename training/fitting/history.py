@@ -1,4 +1,4 @@
-"""What the epochs of a run came to, and when a run is over."""
+"""The epochs of a run: their losses, the best one, when to stop."""
 
 import math
 from collections.abc import Sequence
@@ -9,14 +9,15 @@ from training.recipe.optimization import EarlyStopping, TrainingPart
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch did.
+    """Losses and duration of one epoch.
 
     Attributes:
         epoch: From 1.
         seconds: Wall-clock time, validation included.
         learning_rate: After its last step.
-        training: Mean terms of the objective over the training rows, by name.
-        validation: The same over the validation rows, with the weights after the epoch.
+        training: Terms of the objective by name, as means over the training rows while weights
+            were updated.
+        validation: Terms as means over the validation rows, with the weights after the epoch.
     """
 
     epoch: int
@@ -27,7 +28,7 @@ class EpochRecord:
 
     @property
     def training_loss(self) -> float:
-        """The objective over the training rows, averaged while it was being minimised."""
+        """The objective over the training rows, averaged while weights were updated."""
         return sum(self.training.values())
 
     @property
@@ -37,17 +38,17 @@ class EpochRecord:
 
 
 def best_epoch(history: Sequence[EpochRecord]) -> EpochRecord:
-    """Return the epoch of least validation loss, the first of several."""
+    """Return the epoch with the lowest validation loss, the first of several."""
     return min(history, key=lambda record: record.validation_loss)
 
 
 def published_epoch(history: Sequence[EpochRecord], training: TrainingPart) -> EpochRecord:
-    """Return the epoch whose weights a recipe wants: the best one, or the last."""
+    """Return the epoch whose weights are published: the best one, or the last."""
     return history[-1] if training.published_epoch == "last" else best_epoch(history)
 
 
 def is_finished(history: Sequence[EpochRecord], training: TrainingPart) -> bool:
-    """Tell whether a run has had all its epochs, or has stopped improving.
+    """Return whether a run has had all its epochs, or early stopping ends it.
 
     Args:
         history: Its epochs so far.
@@ -60,8 +61,8 @@ def is_finished(history: Sequence[EpochRecord], training: TrainingPart) -> bool:
 
 
 def _epochs_without_improvement(history: Sequence[EpochRecord], rule: EarlyStopping) -> int:
-    least, waited = math.inf, 0
+    lowest, waited = math.inf, 0
     for record in history:
-        improved = record.validation_loss < least - rule.minimum_improvement
-        least, waited = (record.validation_loss, 0) if improved else (least, waited + 1)
+        improved = record.validation_loss < lowest - rule.minimum_improvement
+        lowest, waited = (record.validation_loss, 0) if improved else (lowest, waited + 1)
     return waited

@@ -1,4 +1,4 @@
-"""Greedy layer-wise fitting: the outermost layers first, then those between, on their codes."""
+"""Greedy layer-wise fitting: the outermost layers first, then inner ones on their codes."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ from training.arrays import FloatArray
 from training.errors import RecipeError
 from training.fitting.checkpoints import RunFolder
 from training.fitting.history import EpochRecord
-from training.fitting.progress import Progress, ShiftedProgress
+from training.fitting.progress import OffsetProgress, Progress
 from training.fitting.trainer import Trainer, fit
 from training.networks.autoencoder import Autoencoder, PlainAutoencoder
 from training.recipe.objective import ObjectivePart
@@ -25,24 +25,23 @@ def fit_layerwise(
     run: RunFolder,
     progress: Progress,
 ) -> list[EpochRecord]:
-    """Fit a recipe's stages one after another; without stages, nothing happens.
+    """Fit the stages of a recipe in order; a recipe without stages is left as it is.
 
-    Every stage has checkpoints of its own, so an interrupted one continues like any run. Layers
-    of earlier stages are no part of a later one, which starts from codes computed once: they
-    cannot change.
+    Every stage has its own checkpoints and continues after an interruption. A stage is fitted to
+    codes that the stages before computed once; their weights do not change.
 
     Args:
-        autoencoder: The whole; its weights are changed in place.
+        autoencoder: The whole model; its weights are updated in place.
         recipe: The run's configuration.
         rows: Training and validation rows, scaled, each (rows, *row shape).
         run: The folder of the whole run.
-        progress: Told how far the stages are.
+        progress: Receives the progress of the stages.
 
     Returns:
-        The epochs of all stages, in their order.
+        The epochs of all stages, in order.
 
     Raises:
-        RecipeError: What a stage's decoder layers give is not of the shape that it was given.
+        RecipeError: The output of a stage's decoder layers does not have the shape of its input.
         TrainingDiverged: A stage's objective is not finite.
         RunCorrupted: A stage's folder holds something else.
     """
@@ -51,12 +50,12 @@ def fit_layerwise(
     earlier: list[EpochRecord] = []
     for number, stage in enumerate(recipe.layerwise, 1):
         encoder = _chain(encoder_layers[: stage.encoder_layers], train.shape[1:])
-        decoder = _way_back(decoder_layers[-stage.decoder_layers :], encoder, number - 1)
+        decoder = _decoder(decoder_layers[-stage.decoder_layers :], encoder, number - 1)
         del encoder_layers[: stage.encoder_layers], decoder_layers[-stage.decoder_layers :]
         part = PlainAutoencoder(encoder, decoder, corruption=None)
         trainer = Trainer(part, _stage_recipe(recipe, stage), train, validation)
-        shifted = ShiftedProgress(progress, len(earlier))
-        earlier += fit(trainer, stage.training, run.stage(number), shifted)
+        stage_progress = OffsetProgress(progress, len(earlier))
+        earlier += fit(trainer, stage.training, run.stage(number), stage_progress)
         train, validation = _encode(encoder, train), _encode(encoder, validation)
     return earlier
 
@@ -73,17 +72,17 @@ def _chain(layers: list[keras.layers.Layer], row_shape: tuple[int, ...]) -> kera
     return keras.Model(inputs, tensor)
 
 
-def _way_back(layers: list[keras.layers.Layer], encoder: keras.Model, position: int) -> keras.Model:
+def _decoder(layers: list[keras.layers.Layer], encoder: keras.Model, position: int) -> keras.Model:
     codes, rows = encoder.output_shape[1:], encoder.input_shape[1:]
     try:
         decoder = _chain(layers, codes)
     except ValueError as error:
         raise RecipeError(
-            f"layerwise[{position}]: its decoder layers do not take codes of shape {codes}"
+            f"layerwise[{position}]: its decoder layers do not accept codes of shape {codes}"
         ) from error
     if decoder.output_shape[1:] != rows:
         raise RecipeError(
-            f"layerwise[{position}]: rows of shape {rows} come back as {decoder.output_shape[1:]}"
+            f"layerwise[{position}]: inputs have shape {rows}, outputs {decoder.output_shape[1:]}"
         )
     return decoder
 

@@ -1,4 +1,4 @@
-"""What training minimises: reconstruction losses, and the terms that families add to them."""
+"""The objective: reconstruction losses, KL divergence, penalties."""
 
 from collections.abc import Callable
 
@@ -47,17 +47,17 @@ def objective_terms(
     conditions: Tensor | None = None,
     *,
     training: bool,
-    divergence_share: float | Tensor = 1.0,
+    kl_annealing_weight: float | Tensor = 1.0,
 ) -> dict[str, Tensor]:
-    """Compute the weighted terms of the objective; what is minimised is their sum.
+    """Compute the weighted terms of the objective, which is their sum.
 
     Args:
         autoencoder: The model.
         objective: The recipe's part.
         rows: Clean scaled rows, (rows, *row shape).
         conditions: Shape (rows, 1) for a conditional model, else None.
-        training: Run layers as in training, and corrupt as in training.
-        divergence_share: How much of the divergence's weight counts, in [0, 1].
+        training: Run layers and corrupt rows as in training.
+        kl_annealing_weight: Factor on the divergence's weight, in [0, 1].
 
     Returns:
         Each term by name, a scalar: its mean over the rows, times its weight.
@@ -71,7 +71,7 @@ def objective_terms(
     divergences = autoencoder.unit_divergences(encoding)
     if divergences is not None and objective.kl_weight is not None:
         divergence = mean_divergence(divergences, objective.free_nats_per_unit)
-        terms["divergence"] = objective.kl_weight * divergence_share * divergence
+        terms["divergence"] = objective.kl_weight * kl_annealing_weight * divergence
     for penalty in objective.penalties:
         term = penalty_term(penalty, autoencoder, corrupted, conditions, encoding[0])
         terms[penalty.kind] = penalty.weight * term
@@ -83,8 +83,8 @@ def mean_divergence(unit_divergences: Tensor, free_nats_per_unit: float | None) 
 
     Args:
         unit_divergences: In nats, (rows, units).
-        free_nats_per_unit: A unit whose mean is below this counts as if it were at it: no
-            gradient pulls it further towards the prior, so that it is not lost.
+        free_nats_per_unit: Lower bound on the mean of each unit: below it the gradient is 0, so
+            that units do not collapse onto the prior.
 
     Returns:
         A scalar, in nats.
@@ -98,17 +98,17 @@ def mean_divergence(unit_divergences: Tensor, free_nats_per_unit: float | None) 
     return ops.sum(means)
 
 
-def divergence_share(objective: ObjectivePart, epoch: int) -> float:
-    """Return how much of the divergence's weight counts in an epoch of training.
+def kl_annealing_weight(objective: ObjectivePart, epoch: int) -> float:
+    """Return the factor on the divergence's weight in an epoch of training.
 
     Args:
         objective: The recipe's part.
         epoch: From 1.
 
     Returns:
-        0 in the first epoch of a warm-up, rising linearly to 1 right after it; 1 without one.
+        min(1, (epoch - 1) / kl_warmup_epochs); 1 without ``kl_warmup_epochs``.
 
-    Source: Sønderby et al., Ladder variational autoencoders, NIPS 2016 (warm-up).
+    Source: Sønderby et al., Ladder variational autoencoders, NIPS 2016 (there called warm-up).
     """
     if objective.kl_warmup_epochs is None:
         return 1.0

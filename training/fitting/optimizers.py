@@ -1,4 +1,4 @@
-"""From a recipe's optimizer and schedule to Keras's."""
+"""Build the Keras optimizer of a recipe, with its learning-rate schedule."""
 
 from functools import singledispatch
 from typing import Any
@@ -8,7 +8,7 @@ import keras
 from training.recipe.optimization import Adam, CosineSchedule, Rmsprop, Sgd, TrainingPart
 from training.recipe.part import RecipePart
 
-# A number or a Keras schedule; Keras's optimizers declare only the number.
+# A number or a Keras schedule; the annotations of Keras's optimizers allow only a number.
 LearningRate = Any
 
 
@@ -17,7 +17,7 @@ def build_optimizer(training: TrainingPart, steps_per_epoch: int) -> keras.optim
 
     Args:
         training: The recipe's part.
-        steps_per_epoch: Batches in one epoch: schedules are written in epochs.
+        steps_per_epoch: Batches in one epoch; recipes state schedules in epochs.
     """
     rate: LearningRate = training.optimizer.learning_rate
     if training.schedule is not None:
@@ -42,7 +42,7 @@ def _cosine(
     )
 
 
-# Checkpoints know an optimizer's state by its name, which Keras would number within a process.
+# Checkpoints identify an optimizer's state by its name, which Keras otherwise numbers.
 @singledispatch
 def _build(optimizer: RecipePart, rate: LearningRate) -> keras.optimizers.Optimizer:
     raise NotImplementedError(f"no builder for {type(optimizer).__name__} at {rate}")

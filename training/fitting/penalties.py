@@ -1,4 +1,4 @@
-"""What codes are punished for beside the reconstruction: activity, density, reaction."""
+"""Penalties on codes: L1 activity, KL sparsity, contraction."""
 
 from collections.abc import Callable
 from functools import singledispatch
@@ -12,9 +12,9 @@ from training.recipe.objective import ContractivePenalty, KlSparsityPenalty, L1A
 from training.recipe.part import RecipePart
 from training.tensors import Tensor, ops
 
-# Keeps logarithms finite where a unit is always or never active.
+# Keeps logarithms finite for units that are always or never active.
 PROBABILITY_MARGIN = 1e-6
-# Derivatives of activations, from their values.
+# Derivatives of activations as functions of their outputs.
 _DERIVATIVES: dict[Any, Callable[[Tensor], Tensor]] = {
     keras.activations.sigmoid: lambda codes: codes * (1.0 - codes),
     keras.activations.tanh: lambda codes: 1.0 - ops.square(codes),
@@ -35,9 +35,9 @@ def penalty_term(
     Args:
         penalty: The recipe's part.
         autoencoder: The model.
-        rows: Scaled rows as the encoder saw them, (rows, *row shape).
+        rows: Scaled rows that were encoded, (rows, *row shape).
         conditions: Shape (rows, 1), or None.
-        codes: What it made of them, (rows, *code shape).
+        codes: Their codes, (rows, *code shape).
 
     Returns:
         A scalar.
@@ -95,15 +95,15 @@ def kl_sparsity(codes: Tensor, target_activation: float) -> Tensor:
 
     Args:
         codes: Activations in (0, 1), (rows, *code shape).
-        target_activation: Mean activation over a batch that costs nothing, in (0, 1).
+        target_activation: Mean activation over a batch at which the penalty is 0, in (0, 1).
 
     Source: Ng, Sparse autoencoder, CS294A lecture notes, Stanford 2011.
     """
     means = ops.mean(codes, axis=0)
     means = ops.clip(means, PROBABILITY_MARGIN, 1.0 - PROBABILITY_MARGIN)
     active = target_activation * ops.log(target_activation / means)
-    silent = (1.0 - target_activation) * ops.log((1.0 - target_activation) / (1.0 - means))
-    return ops.sum(active + silent)
+    inactive = (1.0 - target_activation) * ops.log((1.0 - target_activation) / (1.0 - means))
+    return ops.sum(active + inactive)
 
 
 def squared_jacobian_norms(
@@ -111,13 +111,13 @@ def squared_jacobian_norms(
 ) -> Tensor:
     """Squared Frobenius norm of the encoder's Jacobian at every row.
 
-    Written out for one sigmoid, tanh or linear layer. For any other encoder by automatic
-    differentiation, one backward pass per unit of the code; there layers run as they serve, so
-    that batch normalization does not mix the rows of a batch.
+    In closed form for one sigmoid, tanh or linear layer; otherwise by automatic differentiation,
+    one backward pass per unit of the code, with layers in inference mode, since batch
+    normalization in training mode makes codes depend on other rows.
 
     Args:
         autoencoder: The model; of a variational one, the posterior means are differentiated.
-        rows: Where, scaled, (rows, *row shape).
+        rows: Points of differentiation, scaled, (rows, *row shape).
         conditions: Shape (rows, 1), or None.
 
     Returns:
@@ -139,7 +139,7 @@ def squared_jacobian_norms(
 
 
 def _only_layer(autoencoder: Autoencoder) -> keras.layers.Dense | None:
-    """Find the dense layer of an encoder that is nothing else, with a derivative known below."""
+    """Return the dense layer of an encoder of one layer, if its derivative is in the table."""
     layers = [
         layer
         for layer in autoencoder.encoder.layers
@@ -151,6 +151,6 @@ def _only_layer(autoencoder: Autoencoder) -> keras.layers.Dense | None:
 
 
 def _one_layer_norms(layer: keras.layers.Dense, codes: Tensor) -> Tensor:
-    """Sum over units the squared derivative times the squared norm of the kernel's column."""
+    """Return the sum over units of squared derivative times squared norm of the kernel's column."""
     columns = ops.sum(ops.square(layer.kernel), axis=0)  # (units,)
     return ops.sum(ops.square(_DERIVATIVES[layer.activation](codes)) * columns, axis=-1)

@@ -1,4 +1,4 @@
-"""How far training is: a bar on a terminal, else one plain line per epoch."""
+"""Progress of training: a bar on a terminal, else one line per epoch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +12,14 @@ from training.fitting.history import EpochRecord
 
 
 class Progress(Protocol):
-    """Who is told how far training is."""
+    """Receives the progress of training."""
 
     def step(self, epoch: int, fraction: float) -> None:
-        """Take note that ``fraction`` of an epoch's batches, in [0, 1], is done."""
+        """Receive that ``fraction`` of an epoch's batches, in [0, 1], is done."""
         ...
 
     def finish_epoch(self, record: EpochRecord, best_epoch: int) -> None:
-        """Take note that an epoch is done, and which one is the best so far."""
+        """Receive that an epoch is done, and which one is the best so far."""
         ...
 
 
@@ -36,7 +36,7 @@ class BarProgress:
         self._bar.update(self._task, completed=epoch - 1 + fraction)
 
     def finish_epoch(self, record: EpochRecord, best_epoch: int) -> None:
-        """Show what the epoch came to."""
+        """Show the losses of the epoch."""
         self._bar.update(
             self._task,
             completed=record.epoch,
@@ -52,38 +52,38 @@ class LineProgress:
         self._epochs = epochs
 
     def step(self, epoch: int, fraction: float) -> None:
-        """Say nothing: a log wants whole epochs."""
+        """Do nothing: only whole epochs are logged."""
 
     def finish_epoch(self, record: EpochRecord, best_epoch: int) -> None:
-        """Write what the epoch came to."""
+        """Write the losses of the epoch."""
         line = f"{_summary(record, best_epoch, self._epochs)}, {record.seconds:.1f} s"
         self._console.print(line, highlight=False)
 
 
-class ShiftedProgress:
-    """Progress that counts on from the epochs of earlier stages."""
+class OffsetProgress:
+    """Progress whose epochs are counted from those of earlier stages."""
 
     def __init__(self, progress: Progress, earlier_epochs: int) -> None:
         self._progress = progress
         self._earlier_epochs = earlier_epochs
 
     def step(self, epoch: int, fraction: float) -> None:
-        """Pass on how far an epoch is."""
+        """Forward the progress of an epoch."""
         self._progress.step(self._earlier_epochs + epoch, fraction)
 
     def finish_epoch(self, record: EpochRecord, best_epoch: int) -> None:
-        """Pass on that an epoch is done."""
+        """Forward that an epoch is done."""
         counted = replace(record, epoch=self._earlier_epochs + record.epoch)
         self._progress.finish_epoch(counted, self._earlier_epochs + best_epoch)
 
 
 @contextmanager
 def show_progress(console: Console, epochs: int) -> Iterator[BarProgress | LineProgress]:
-    """Show the progress of training for as long as the block runs.
+    """Show the progress of training while the block runs.
 
     Args:
-        console: Where to; what it is decides how.
-        epochs: Most epochs there will be.
+        console: A terminal gets a bar, anything else lines.
+        epochs: Maximum number of epochs.
     """
     if not console.is_terminal:
         yield LineProgress(console, epochs)

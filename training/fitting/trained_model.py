@@ -1,4 +1,4 @@
-"""What fitting hands on: a model whose weights are final, and all that they were made from."""
+"""The result of fitting: a model with its final weights, and what they were fitted from."""
 
 from dataclasses import dataclass, field
 
@@ -13,17 +13,17 @@ from training.recipe.recipe import Recipe
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model whose weights are final, and all that they were made from.
+    """A model with its final weights, and what they were fitted from.
 
     Attributes:
-        recipe: What was to be done.
-        dataset: What it was done to.
+        recipe: The run's configuration.
+        dataset: The data.
         split: The four parts.
-        scaling: Between raw units and what the network sees.
-        autoencoder: With the weights of the best epoch.
-        history: All epochs of the whole.
-        metrics: The objective on normal validation and test rows, as training computes it.
-        stages: The epochs before, in which layers were fitted one after another, if they were.
+        scaling: Between raw units and the inputs of the network.
+        autoencoder: With the weights of the published epoch.
+        history: All epochs of the whole model.
+        metrics: The objective on normal validation and test rows, computed in Keras.
+        stages: Epochs of layer-wise stages before; empty without stages.
     """
 
     recipe: Recipe
@@ -37,5 +37,5 @@ class TrainedModel:
 
     @property
     def all_epochs(self) -> list[EpochRecord]:
-        """Every epoch that was run, those of stages first."""
+        """All epochs, those of stages first."""
         return [*self.stages, *self.history]

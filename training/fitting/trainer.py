@@ -1,4 +1,4 @@
-"""The training loop: compiled epochs, best epoch kept, stopped early, continued after any stop."""
+"""The training loop: compiled epochs, checkpoints, early stopping."""
 
 import math
 import time
@@ -12,7 +12,7 @@ from training.arrays import FloatArray
 from training.errors import TrainingDiverged
 from training.fitting.checkpoints import RunFolder
 from training.fitting.history import EpochRecord, is_finished, published_epoch
-from training.fitting.objectives import divergence_share, objective_terms
+from training.fitting.objectives import kl_annealing_weight, objective_terms
 from training.fitting.optimizers import build_optimizer
 from training.fitting.progress import Progress
 from training.networks.autoencoder import Autoencoder
@@ -26,10 +26,10 @@ PROGRESS_STEPS_PER_EPOCH = 20
 
 
 class Trainer:
-    """One model, its optimizer and its data, ready to run any epoch.
+    """One model with its optimizer and data; runs epochs.
 
-    The rows of an epoch are gathered and the weights updated inside one compiled loop: Python is
-    entered a few times an epoch, not once a batch.
+    Batches are gathered and weights updated inside a compiled loop, so that Python runs a few
+    times an epoch and not once a batch.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class Trainer:
         validation: FloatArray,
         conditions: tuple[FloatArray | None, FloatArray | None] = (None, None),
     ) -> None:
-        """Put the data in memory and build the optimizer.
+        """Copy the data to the device and build the optimizer.
 
         Args:
-            autoencoder: The model; its weights are changed in place.
+            autoencoder: The model; its weights are updated in place.
             recipe: The run's configuration.
             train: Scaled rows, (rows, *row shape).
             validation: Scaled rows, (rows, *row shape).
@@ -54,7 +54,7 @@ class Trainer:
         self._train = tf.constant(train)
         self._validation = tf.constant(validation)
         self._train_conditions, self._validation_conditions = map(_constant, conditions)
-        self._divergence_share = tf.Variable(tf.constant(1.0), trainable=False)
+        self._kl_annealing_weight = tf.Variable(tf.constant(1.0), trainable=False)
         self._batch_rows = recipe.training.batch_rows
         self._steps = math.ceil(len(train) / self._batch_rows)
         self._optimizer = build_optimizer(recipe.training, self._steps)
@@ -67,15 +67,15 @@ class Trainer:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """Everything that the next epoch depends on."""
+        """The variables that the next epoch depends on."""
         return [*self.autoencoder.weights, *self._optimizer.variables]
 
     def run_epoch(self, epoch: int, progress: Progress) -> EpochRecord:
         """Update the weights with every training row once, then evaluate.
 
         Args:
-            epoch: From 1; with the recipe's seed it decides order and noise.
-            progress: Told how far the epoch is.
+            epoch: From 1; order and noise follow from it and the recipe's seed.
+            progress: Receives the progress of the epoch.
 
         Raises:
             TrainingDiverged: The objective is not finite.
@@ -105,7 +105,7 @@ class Trainer:
 
         Args:
             rows: Scaled rows, (rows, *row shape).
-            noise: The stream that corruption and draws come from.
+            noise: The stream of corruption and random draws.
             conditions: Shape (rows, 1) for a conditional model, else None.
 
         Returns:
@@ -123,7 +123,7 @@ class Trainer:
 
     def _train_once(self, epoch: int, progress: Progress) -> dict[str, float]:
         self.autoencoder.reseed(self._recipe.seed, Stream.TRAINING_NOISE, epoch)
-        self._divergence_share.assign(divergence_share(self._recipe.objective, epoch))
+        self._kl_annealing_weight.assign(kl_annealing_weight(self._recipe.objective, epoch))
         rows = len(self._train)
         order = tf.constant(
             generator(self._recipe.seed, Stream.SHUFFLE, epoch).permutation(rows), tf.int32
@@ -168,26 +168,26 @@ class Trainer:
             batch,
             conditions,
             training=training,
-            divergence_share=self._divergence_share if training else 1.0,
+            kl_annealing_weight=self._kl_annealing_weight if training else 1.0,
         )
 
 
 def fit(
     trainer: Trainer, training: TrainingPart, run: RunFolder, progress: Progress
 ) -> list[EpochRecord]:
-    """Train to the end, from wherever the run was left, and take the weights to be published.
+    """Train from the last checkpoint to the end, then restore the weights to be published.
 
-    Every finished epoch is kept in the run's folder: a run that was interrupted, even killed,
-    continues with the same result, and one that was finished is not repeated.
+    Every finished epoch is saved in the run's folder: an interrupted run continues to the same
+    result, and a finished run is not repeated.
 
     Args:
         trainer: The model and its data.
         training: The recipe's part.
-        run: Where checkpoints are kept.
-        progress: Told how far training is.
+        run: The folder of checkpoints.
+        progress: Receives the progress of training.
 
     Returns:
-        The history of all epochs, earlier runs included.
+        All epochs, those before an interruption included.
 
     Raises:
         TrainingDiverged: The objective is not finite.

@@ -1,4 +1,4 @@
-"""What every family of autoencoders has in common, and the plain one."""
+"""The interface that every family of autoencoders implements, and the plain family."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -6,18 +6,17 @@ from typing import final
 
 import keras
 
-from training.networks.layers import CleanShare, corruption_layer
+from training.networks.layers import CleanFraction, corruption_layer
 from training.recipe.corruption import CorruptionPart
 from training.seeds import Stream, derived_seed
 from training.tensors import Tensor, ops
 
 
 class Autoencoder(ABC):
-    """Encoder and decoder over scaled rows, and the corruption they are trained against.
+    """Encoder and decoder over scaled rows, and the corruption that they are trained to remove.
 
-    A family decides what an encoding consists of, which codes the decoder is trained on, and
-    what the objective holds beside the reconstruction. Training, export and calibration go
-    through this interface only.
+    A family defines the parts of an encoding, the codes that the decoder is trained on, and the
+    divergence in the objective. Fitting, export and evaluation use this interface only.
 
     Attributes:
         encoder: Scaled rows, (rows, *row shape), to the parts of an encoding.
@@ -33,8 +32,8 @@ class Autoencoder(ABC):
         self.decoder = decoder
         self._corruption = corruption_layer(corruption) if corruption else None
         self._corrupts_validation = corruption is not None and corruption.in_validation
-        share = corruption.clean_share if corruption else None
-        self._clean_share = CleanShare(share, name="clean-share") if share else None
+        fraction = corruption.clean_fraction if corruption else None
+        self._clean_fraction = CleanFraction(fraction, name="clean-fraction") if fraction else None
 
     @abstractmethod
     def encode(
@@ -48,18 +47,18 @@ class Autoencoder(ABC):
             training: Run layers as in training: batch statistics, dropout.
 
         Returns:
-            The codes, (rows, *code shape), then whatever else an encoding of the family holds.
+            The codes, (rows, *code shape), then the other parts of an encoding of the family.
         """
 
     @abstractmethod
     def training_codes(self, encoding: tuple[Tensor, ...]) -> Tensor:
-        """Return the codes that the decoder sees while the objective is computed."""
+        """Return the codes that the decoder is given in the objective."""
 
     @abstractmethod
     def unit_divergences(self, encoding: tuple[Tensor, ...]) -> Tensor | None:
-        """Return the KL divergence of each unit's code from the prior, (rows, units), or None.
+        """Return the KL divergence of each unit's code from the prior in nats, (rows, units).
 
-        Only where there is a prior; in nats.
+        None for a family without a prior.
         """
 
     def divergence(self, encoding: tuple[Tensor, ...]) -> Tensor | None:
@@ -74,22 +73,22 @@ class Autoencoder(ABC):
         return call_stack(self.decoder, codes, conditions, training=training)
 
     def reconstruct(self, rows: Tensor, conditions: Tensor | None = None) -> Tensor:
-        """Encode and decode scaled rows as the service will: no noise, no draw."""
+        """Encode and decode scaled rows as the service does: without noise and random draws."""
         return self.decode(self.encode(rows, conditions)[0], conditions)
 
     def corrupt(self, rows: Tensor, *, training: bool = False, validating: bool = False) -> Tensor:
-        """Spoil scaled rows as the recipe says; without a corruption they come back as they are.
+        """Corrupt scaled rows as the recipe states; without a corruption, return them unchanged.
 
         Args:
             rows: Shape (rows, *row shape).
-            training: Leave the recipe's share of rows clean.
-            validating: Corrupt only where the recipe wants validation rows corrupted.
+            training: Leave the recipe's ``clean_fraction`` of rows unchanged.
+            validating: Corrupt only if the recipe says so of validation rows.
         """
         if self._corruption is None or (validating and not self._corrupts_validation):
             return rows
         corrupted = self._corruption(rows)
-        if training and self._clean_share is not None:
-            return self._clean_share(rows, corrupted)
+        if training and self._clean_fraction is not None:
+            return self._clean_fraction(rows, corrupted)
         return corrupted
 
     @property
@@ -109,21 +108,21 @@ class Autoencoder(ABC):
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
-        """Everything the optimizer changes, in a stable order."""
+        """The variables that the optimizer updates, in a stable order."""
         return [*self.encoder.trainable_variables, *self.decoder.trainable_variables]
 
     @property
     def weights(self) -> list[keras.Variable]:
-        """Everything a checkpoint must hold: also moving averages, no random state."""
+        """The variables that a checkpoint holds: moving averages too, but not random state."""
         return [*self.encoder.weights, *self.decoder.weights]
 
     def reseed(self, seed: int, stream: Stream, *indices: int) -> None:
-        """Set every random layer to the start of a stream, whatever was drawn before.
+        """Set every random layer to the start of a stream.
 
         Args:
             seed: The recipe's seed.
-            stream: What the randomness is for.
-            indices: Which one of that kind: an epoch.
+            stream: What the draws are used for.
+            indices: Number of the epoch within the stream.
         """
         for position, generator in enumerate(self._seed_generators()):
             generator.state.assign([derived_seed(seed, stream, *indices, position), 0])
@@ -134,7 +133,7 @@ class Autoencoder(ABC):
         return [state for state in found if state is not None]
 
     def _random_layers(self) -> Sequence[keras.layers.Layer]:
-        layers = (self._corruption, self._clean_share)
+        layers = (self._corruption, self._clean_fraction)
         return [layer for layer in layers if layer is not None]
 
 
@@ -151,22 +150,22 @@ class PlainAutoencoder(Autoencoder):
     def encode(
         self, rows: Tensor, conditions: Tensor | None = None, *, training: bool = False
     ) -> tuple[Tensor, ...]:
-        """Encode scaled rows: the codes alone; see ``Autoencoder.encode``."""
+        """Encode scaled rows to codes; see ``Autoencoder.encode``."""
         return (call_stack(self.encoder, rows, conditions, training=training),)
 
     def training_codes(self, encoding: tuple[Tensor, ...]) -> Tensor:
-        """Return the codes: the decoder is trained on what it will be served."""
+        """Return the codes: the decoder is trained on the codes that it is served with."""
         return encoding[0]
 
     def unit_divergences(self, encoding: tuple[Tensor, ...]) -> None:
-        """Return nothing: a plain autoencoder has no prior."""
+        """Return None: a plain autoencoder has no prior."""
         del encoding
 
 
 def call_stack(
     stack: keras.Model, rows: Tensor, conditions: Tensor | None, *, training: bool
 ) -> Tensor:
-    """Run an encoder or decoder, with conditions where it takes them.
+    """Run an encoder or decoder, with conditions if it has an input for them.
 
     Args:
         stack: The model.
@@ -176,6 +175,6 @@ def call_stack(
     """
     if len(stack.inputs) == 1:
         return stack(rows, training=training)
-    # Keras takes arrays or tensors, never one of each.
+    # Keras accepts arrays or tensors, but not both in one call.
     inputs = [ops.convert_to_tensor(part) for part in (rows, conditions)]
     return stack(inputs, training=training)

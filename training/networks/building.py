@@ -1,4 +1,10 @@
-"""From a recipe's model to an autoencoder with fresh weights."""
+"""Build the autoencoder of a recipe, with initial weights.
+
+Example:
+    >>> autoencoder = build_autoencoder(load_recipe("mnist-stacked"), (28, 28, 1))
+    >>> autoencoder.code_shape
+    (30,)
+"""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +13,7 @@ import keras
 
 from training.errors import RecipeError
 
-# Importing the three registers their layers with ``build_layer``.
+# Imported to register their layers with ``build_layer``.
 from training.networks import convolutional, dense, recurrent  # noqa: F401  # for their effect
 from training.networks.autoencoder import Autoencoder, PlainAutoencoder
 from training.networks.stack import build_stack
@@ -18,18 +24,18 @@ from training.seeds import Stream, derived_seed
 
 
 def build_autoencoder(recipe: Recipe, row_shape: Sequence[int], categories: int = 0) -> Autoencoder:
-    """Build the recipe's autoencoder; its weights follow from the recipe's seed alone.
+    """Build the recipe's autoencoder; its initial weights depend on the recipe's seed only.
 
     Args:
         recipe: The run's configuration.
         row_shape: Shape of one scaled row, without the batch axis.
-        categories: How many values the condition of a row can have, for a conditional model.
+        categories: Number of values of a condition, for a conditional model.
 
     Returns:
         The autoencoder of the recipe's family.
 
     Raises:
-        RecipeError: Layers do not fit together, or do not lead back to the shape of a row.
+        RecipeError: Shapes of layers do not fit, or the decoder's output is not a row.
     """
     keras.utils.set_random_seed(derived_seed(recipe.seed, Stream.WEIGHTS))
     built: dict[str, keras.layers.Layer] = {}
@@ -46,7 +52,7 @@ def build_autoencoder(recipe: Recipe, row_shape: Sequence[int], categories: int 
     if outputs != tuple(row_shape):
         hint = " (end with a reshape layer)" if math.prod(outputs) == math.prod(row_shape) else ""
         raise RecipeError(
-            f"model.decoder: the last layer gives rows of shape {outputs}, the data has"
+            f"model.decoder: the last layer outputs rows of shape {outputs}, the data has"
             f" {tuple(row_shape)}{hint}"
         )
     return family(encoder, decoder, recipe.corruption)
@@ -55,7 +61,7 @@ def build_autoencoder(recipe: Recipe, row_shape: Sequence[int], categories: int 
 def _flat(trunk: keras.Model) -> keras.Model:
     if len(trunk.output_shape) != 2:
         raise RecipeError(
-            "model.encoder: a variational encoder ends in one axis, not in rows of shape"
+            "model.encoder: the last layer of a variational encoder outputs one axis, not shape"
             f" {tuple(trunk.output_shape[1:])} (end with a flatten layer)"
         )
     return trunk

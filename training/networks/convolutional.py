@@ -1,4 +1,4 @@
-"""Builders of the layers of images: convolution, its transpose, pooling, upsampling."""
+"""Builders of the layers of images: convolutions, transposed convolutions, pooling, upsampling."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Builders of the layers that know no neighbourhood: dense, shape, activation, normalization."""
+"""Builders of dense, shape, activation, dropout, normalization and condition layers."""
 
 from typing import cast
 
@@ -65,5 +65,5 @@ def _(spec: BatchNormalizationSpec, context: LayerContext) -> keras.layers.Layer
 
 
 def initializer(name: str) -> str:
-    """Return Keras's name of an initializer that a recipe writes with hyphens."""
+    """Return Keras's name of an initializer: ``he_normal`` for ``he-normal``."""
     return name.replace("-", "_")

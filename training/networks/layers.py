@@ -1,6 +1,6 @@
-"""Keras layers of our own.
+"""Keras layers that Keras does not have.
 
-The random ones serve training alone: no graph ever contains them.
+The random ones are used in training only: exported graphs do not contain them.
 """
 
 from collections.abc import Callable
@@ -13,9 +13,10 @@ from training.tensors import Tensor, ops
 
 
 class GaussianNoise(keras.layers.Layer):
-    """Add normal noise and clip: the same in training and evaluation, unlike Keras's own layer.
+    """Add normal noise and clip.
 
-    Whoever calls it wants corrupted rows; a test of denoising needs them as much as training.
+    Unlike Keras's layer of that name it adds noise in evaluation too: denoising is measured on
+    corrupted rows.
     """
 
     def __init__(
@@ -35,8 +36,12 @@ class GaussianNoise(keras.layers.Layer):
         return noisy if self.clip is None else ops.clip(noisy, *self.clip)
 
 
-class ValueDropout(keras.layers.Layer):
-    """Set values to 0 independently, without scaling up the others as Keras's dropout does."""
+class MaskingNoise(keras.layers.Layer):
+    """Set values to 0 independently; the others are unchanged, where Keras's dropout scales them.
+
+    Source: Vincent et al., Extracting and composing robust features with denoising autoencoders,
+        ICML 2008 (masking noise).
+    """
 
     def __init__(self, rate: float, **options: Any) -> None:
         super().__init__(**options)
@@ -44,24 +49,24 @@ class ValueDropout(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(0)
 
     def call(self, inputs: Tensor) -> Tensor:
-        """Return inputs of which a share is 0, of the same shape."""
+        """Return inputs with a fraction ``rate`` of the values set to 0, of the same shape."""
         uniform = keras.random.uniform(ops.shape(inputs), seed=self.seed_generator)
         return ops.where(uniform < self.rate, 0.0, inputs)
 
 
-class CleanShare(keras.layers.Layer):
-    """Give some rows back as they were before they were corrupted."""
+class CleanFraction(keras.layers.Layer):
+    """Undo the corruption of a random fraction of the rows."""
 
-    def __init__(self, share: float, **options: Any) -> None:
+    def __init__(self, fraction: float, **options: Any) -> None:
         super().__init__(**options)
-        self.share = share
+        self.fraction = fraction
         self.seed_generator = keras.random.SeedGenerator(0)
 
     def call(self, clean: Tensor, corrupted: Tensor) -> Tensor:
-        """Return each row, whole, from one of the two, both of shape (rows, *row shape)."""
+        """Return each row either clean or corrupted; all of shape (rows, *row shape)."""
         shape = (ops.shape(clean)[0], *(1,) * (len(clean.shape) - 1))
         uniform = keras.random.uniform(shape, seed=self.seed_generator)
-        return ops.where(uniform < self.share, clean, corrupted)
+        return ops.where(uniform < self.fraction, clean, corrupted)
 
 
 class NormalSampling(keras.layers.Layer):
@@ -91,8 +96,8 @@ class NormalSampling(keras.layers.Layer):
 class NearestUpsampling(keras.layers.Layer):
     """Repeat every pixel along height and width.
 
-    Keras's own layer repeats axis by axis, which ONNX can only say with a chain of 22 operators
-    that takes longer than the convolutions around it. This one becomes a single ``Resize``.
+    Keras's layer repeats axis by axis, which is exported as 22 ONNX operators that take longer
+    than the convolutions around them. This one is exported as a single ``Resize``.
     """
 
     def __init__(self, size: int, **options: Any) -> None:
@@ -108,9 +113,9 @@ class NearestUpsampling(keras.layers.Layer):
 
 
 class TiedDense(keras.layers.Layer):
-    """A dense layer whose kernel is the transpose of another's: half the weights, one orientation.
+    """A dense layer whose kernel is the transpose of another layer's kernel.
 
-    The kernel stays a weight of the other layer alone; this one owns its bias.
+    The kernel is a weight of the other layer only; this one has its own bias.
 
     Source: Vincent et al., Stacked denoising autoencoders, Journal of Machine Learning Research
         2010 (tied weights).
@@ -118,19 +123,19 @@ class TiedDense(keras.layers.Layer):
 
     def __init__(self, tied_to: keras.layers.Dense, activation: str, **options: Any) -> None:
         super().__init__(**options)
-        # Behind a function, since Keras counts the weights of every layer it finds in an attribute.
+        # In a function, since Keras would count the weights of a layer in an attribute.
         self._encoder_kernel: Callable[[], keras.Variable] = lambda: tied_to.kernel
         self.activation: Any = keras.activations.get(activation)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the bias, one per input of the layer that is tied to.
+        """Create the bias, one value per input of the other layer.
 
         Raises:
-            ValueError: This layer's inputs are not as many as the other's units.
+            ValueError: This layer has another number of inputs than the other has units.
         """
         inputs, units = self._encoder_kernel().shape
         if input_shape[-1] != units:
-            raise ValueError(f"{input_shape[-1]} inputs, the tied kernel gives {units}")
+            raise ValueError(f"{input_shape[-1]} inputs, expected {units} as the tied kernel has")
         self.bias = self.add_weight(shape=(inputs,), initializer="zeros", name="bias")
 
     def call(self, inputs: Tensor) -> Tensor:
@@ -140,7 +145,7 @@ class TiedDense(keras.layers.Layer):
 
 
 class ConditionJoin(keras.layers.Layer):
-    """Put a row's category beside its features, one-hot.
+    """Concatenate a row's category to its features, one-hot.
 
     Source: Sohn et al., Learning structured output representation using deep conditional
         generative models, NIPS 2015.
@@ -167,11 +172,11 @@ class ConditionJoin(keras.layers.Layer):
 
 
 def corruption_layer(corruption: CorruptionPart) -> keras.layers.Layer:
-    """Build the layer that spoils inputs as a recipe says.
+    """Build the layer that corrupts rows as a recipe states.
 
     Args:
         corruption: The recipe's part.
     """
     if isinstance(corruption, GaussianCorruption):
         return GaussianNoise(corruption.standard_deviation, corruption.clip, name="corruption")
-    return ValueDropout(corruption.rate, name="corruption")
+    return MaskingNoise(corruption.rate, name="corruption")

@@ -1,4 +1,4 @@
-"""Builders of the layers of series: recurrence, and a vector repeated for it to unfold."""
+"""Builders of the layers of series: LSTM, and repetition of a vector at every step."""
 
 import keras
 
@@ -10,8 +10,7 @@ from training.recipe.layers import LstmSpec, RepeatSpec
 def _(spec: LstmSpec, context: LayerContext) -> keras.layers.Layer:
     """(rows, steps, features) to (rows, units), or (rows, steps, units) with ``sequences``.
 
-    Not unrolled, and without the options that Keras's recurrences share: in this form one layer
-    becomes one ONNX ``LSTM``.
+    Not unrolled, and with Keras's default options: one layer is exported as one ONNX ``LSTM``.
 
     Source: Hochreiter and Schmidhuber, Long short-term memory, Neural Computation 1997;
         Srivastava et al., Unsupervised learning of video representations using LSTMs, ICML 2015

@@ -1,4 +1,4 @@
-"""From a list of layers in a recipe to a Keras model: the registry that every layer joins."""
+"""Build a Keras model from a recipe's list of layers; every kind of layer registers a builder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from training.tensors import Tensor
 
 @dataclass(frozen=True)
 class LayerContext:
-    """What a builder may need beside the layer's own description.
+    """What a builder may need beside the layer's specification.
 
     Attributes:
-        name: Unique and stable: checkpoints know weights by it.
-        built: Layers that exist already, by name, for a layer that shares another's weights.
-        categories: How many values the condition of a row can have; 0 without conditions.
+        name: Unique and stable: checkpoints identify weights by it.
+        built: Layers built before, by name, for a layer that shares another's weights.
+        categories: Number of values of a condition; 0 without conditions.
     """
 
     name: str
@@ -29,11 +29,15 @@ class LayerContext:
 
 @singledispatch
 def build_layer(spec: RecipePart, context: LayerContext) -> keras.layers.Layer:
-    """Build the Keras layer that a recipe describes; each kind registers its own builder.
+    """Build the Keras layer of a specification; each kind registers its own builder.
 
     Args:
         spec: One layer of a recipe.
-        context: Its name and what surrounds it.
+        context: Its name, and the layers before it.
+
+    Example, in the module of the builder:
+        ``@build_layer.register`` over
+        ``def _(spec: DenseSpec, context: LayerContext) -> keras.layers.Layer``
     """
     raise NotImplementedError(f"no builder for {type(spec).__name__} ({context.name})")
 
@@ -52,14 +56,14 @@ def build_stack(
         row_shape: Shape of one input row, without the batch axis.
         stack_name: ``encoder`` or ``decoder``; layers are named by ``layer_name``.
         built: Layers of earlier stacks, by name; the new ones are added.
-        categories: How many values the condition of a row can have; 0 without conditions.
+        categories: Number of values of a condition; 0 without conditions.
 
     Returns:
-        The model, (rows, *row_shape) in; where a layer takes the condition, that is a second
-        input, (rows, 1).
+        The model; its input is (rows, *row_shape), and (rows, 1) a second one if a layer takes
+        the condition.
 
     Raises:
-        RecipeError: A layer does not take the shape that the one before it gives.
+        RecipeError: A layer does not accept the output shape of the one before it.
     """
     inputs = keras.Input(tuple(row_shape), name=f"{stack_name}-inputs")
     conditions = keras.Input((1,), name=f"{stack_name}-conditions")
@@ -81,5 +85,5 @@ def build_stack(
 
 
 def layer_name(stack_name: str, position: int, kind: str) -> str:
-    """Return the name of a layer: what checkpoints know its weights by."""
+    """Return the name of a layer, by which checkpoints identify its weights."""
     return f"{stack_name}-{position}-{kind}"

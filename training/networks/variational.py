@@ -1,4 +1,4 @@
-"""The variational family: an encoding is a normal distribution over codes."""
+"""The variational family: a row is encoded as a normal distribution over codes."""
 
 from collections.abc import Sequence
 from typing import final
@@ -13,7 +13,7 @@ from training.tensors import Tensor, ops
 
 @final
 class VariationalAutoencoder(Autoencoder):
-    """The encoder gives means and log variances; the decoder is trained on draws.
+    """The encoder outputs means and log variances; the decoder is trained on draws.
 
     Source: Kingma and Welling, Auto-encoding variational Bayes, ICLR 2014.
     """
@@ -47,11 +47,11 @@ class VariationalAutoencoder(Autoencoder):
 
 
 def with_posterior_heads(trunk: keras.Model, code_units: int) -> keras.Model:
-    """Put the two linear layers of a posterior on an encoder's last layer.
+    """Append the two linear layers of a posterior to an encoder.
 
     Args:
-        trunk: The layers of the recipe, (rows, *row shape) to (rows, features), conditions
-            included where they join.
+        trunk: The layers of the recipe, (rows, *row shape) to (rows, features); with conditions
+            as a second input in a conditional model.
         code_units: Dimensions of the code.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Every file of a bundle but its manifest."""
+"""The files of a bundle other than its manifest."""
 
 import io
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ GOLDEN_ROWS = 4
 def bundle_files(
     model: TrainedModel, exported: ExportedModel, assessment: Assessment, report: str
 ) -> dict[str, bytes]:
-    """Write every file of a bundle but the manifest, by name."""
+    """Return the content of every file of a bundle but the manifest, by name."""
     test = model.split.test
     conditions = None if test.conditions is None else test.conditions[:GOLDEN_ROWS]
     golden = golden_vectors(exported, test.rows[:GOLDEN_ROWS], conditions)

@@ -1,4 +1,4 @@
-"""Golden vectors: what every graph computes when it is published, and on every later load."""
+"""Golden vectors: inputs and outputs of every graph, replayed whenever a bundle is loaded."""
 
 from service.inference.verification import golden_key
 from training.arrays import FloatArray
@@ -8,15 +8,15 @@ from training.export.exported_model import ExportedModel
 def golden_vectors(
     exported: ExportedModel, rows: FloatArray, conditions: FloatArray | None = None
 ) -> dict[str, FloatArray]:
-    """Record what every graph computes now, for every later load to compare with.
+    """Run every graph on a few rows, and return its inputs and outputs.
 
     Args:
         exported: The graphs.
         rows: A few rows in raw units, (rows, *row shape).
-        conditions: Of them, (rows, 1), for a conditional model, else None.
+        conditions: Shape (rows, 1) for a conditional model, else None.
 
     Returns:
-        Inputs and outputs of every graph, by the names that ``golden.npz`` has for them.
+        Arrays by their names in ``golden.npz``.
     """
     vectors: dict[str, FloatArray] = {}
     for graph, inputs in exported.graph_inputs(rows, conditions).items():

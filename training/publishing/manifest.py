@@ -1,4 +1,4 @@
-"""The manifest of a bundle: what was trained on what, and what it can do."""
+"""The manifest of a bundle, from a trained, exported and assessed model."""
 
 import os
 import platform
@@ -40,13 +40,13 @@ LIBRARIES = (
 def build_manifest(
     model: TrainedModel, exported: ExportedModel, assessment: Assessment, file_names: Iterable[str]
 ) -> Manifest:
-    """Write down all that the service must know.
+    """Build the manifest; digests of files are computed on publishing.
 
     Args:
         model: The trained model and its data.
         exported: Its graphs.
-        assessment: What is known of it.
-        file_names: Names of the bundle's files; their digests are written on publishing.
+        assessment: What was measured of it.
+        file_names: Names of the bundle's files.
     """
     recipe, autoencoder = model.recipe, model.autoencoder
     noise = None if recipe.corruption is None else noise_spec(recipe.corruption)
@@ -76,7 +76,7 @@ def build_manifest(
 
 
 def _condition_columns(model: TrainedModel) -> tuple[ColumnSpec, ...]:
-    """Describe what a client says beside each row: its class, as a number where classes are."""
+    """Describe the condition of a row: its class, as an integer if all class names are numbers."""
     classes = model.dataset.classes
     numbers = all(name.isdecimal() for name in classes)
     vocabulary = tuple(int(name) if numbers else name for name in classes)
@@ -84,7 +84,7 @@ def _condition_columns(model: TrainedModel) -> tuple[ColumnSpec, ...]:
 
 
 def noise_spec(corruption: CorruptionPart) -> NoiseSpec:
-    """Describe the noise of a recipe as the manifest does."""
+    """Return the manifest's description of a recipe's corruption."""
     if isinstance(corruption, GaussianCorruption):
         deviation, clip = corruption.standard_deviation, corruption.clip
         clipped = "" if clip is None else f", clipped to [{clip[0]:g}, {clip[1]:g}]"
@@ -166,7 +166,7 @@ def _provenance(model: TrainedModel, exported: ExportedModel, assessment: Assess
 
 
 def platform_description() -> str:
-    """Name system, architecture and processors: training times and last digits depend on them."""
+    """Return system, architecture and number of processors, which training times depend on."""
     processors = os.cpu_count() or 1
     return (
         f"{platform.system()} {platform.machine()}, {processors} processor"

@@ -1,4 +1,4 @@
-"""What training rows are corrupted with, so that a network learns to undo it."""
+"""The noise that training rows are corrupted with, which the network learns to remove."""
 
 from typing import Annotated, Literal
 
@@ -8,17 +8,17 @@ from training.recipe.part import Fraction, RecipePart
 
 
 class _Corruption(RecipePart):
-    """What all corruptions can be told.
+    """The fields that all corruptions have.
 
     Attributes:
-        in_validation: Validation rows are corrupted too, so that early stopping judges denoising
-            rather than copying.
-        clean_share: Share of training rows left as they are, so that rows without corruption are
-            not strange to the network either; none by default.
+        in_validation: Corrupt validation rows too, so that early stopping measures denoising and
+            not copying.
+        clean_fraction: Fraction of training rows that are not corrupted, so that the network also
+            learns to reconstruct clean rows; all are corrupted by default.
     """
 
     in_validation: bool = True
-    clean_share: Fraction | None = None
+    clean_fraction: Fraction | None = None
 
 
 class GaussianCorruption(_Corruption):
@@ -26,7 +26,7 @@ class GaussianCorruption(_Corruption):
 
     Attributes:
         standard_deviation: In scaled units.
-        clip: Range that noisy values are cut to, or none.
+        clip: Range that noisy values are clipped to; not clipped by default.
     """
 
     kind: Literal["gaussian"]
@@ -34,11 +34,15 @@ class GaussianCorruption(_Corruption):
     clip: tuple[float, float] | None = None
 
 
-class DropoutCorruption(_Corruption):
-    """Every value is set to 0 with probability ``rate``; the others stay as they are."""
+class MaskingCorruption(_Corruption):
+    """Masking noise: every value is set to 0 with probability ``rate``; the others are unchanged.
 
-    kind: Literal["dropout"]
+    Source: Vincent et al., Extracting and composing robust features with denoising autoencoders,
+        ICML 2008.
+    """
+
+    kind: Literal["masking"]
     rate: Fraction
 
 
-CorruptionPart = Annotated[GaussianCorruption | DropoutCorruption, Field(discriminator="kind")]
+CorruptionPart = Annotated[GaussianCorruption | MaskingCorruption, Field(discriminator="kind")]

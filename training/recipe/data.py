@@ -1,4 +1,4 @@
-"""Which data a recipe is about, and how it is split."""
+"""The data of a recipe, and how it is split."""
 
 from typing import Annotated, Literal
 
@@ -10,17 +10,17 @@ DatasetName = Literal["digits", "mnist", "fashion-mnist", "ecg5000", "sine", "pl
 
 
 class DataPart(RecipePart):
-    """Which data, and how it is split in four.
+    """The data, and how it is split into train, validation, calibration and test rows.
 
     Attributes:
         dataset: A name of ``datasets``.
-        validation_rows: Rows for early stopping, scaling constants and the mixture's size.
-        validation_from: ``end``: the last rows as the data set orders them; ``random``: by seed.
+        validation_rows: Rows for early stopping, scaling constants and the size of the mixture.
+        validation_from: ``end``: the last rows of the data set; ``random``: drawn by seed.
         calibration_rows: Normal rows, used once, after everything else is fixed.
-        test_rows: Rows set aside by seed; left out where the data set has a test set of its own.
-        normal_classes: Classes to learn from. Rows of any other class are only ever test rows.
-        train_rows: How many rows to learn from, drawn by seed; all that are left by default.
-        conditions: What a conditional model is told beside each row: ``class``, its class.
+        test_rows: Test rows, drawn by seed; left out where the data set has its own test set.
+        normal_classes: Classes to learn from; all by default. Rows of other classes are test rows.
+        train_rows: Training rows, drawn by seed; all that are left by default.
+        conditions: Second input of a conditional model: ``class`` for the class of the row.
         scaling: ``none`` for values that are in [0, 1] already; ``standardize`` to zero mean and
             unit variance, ``unit-range`` to [0, 1], both with one constant per channel or column.
     """

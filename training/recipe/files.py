@@ -1,4 +1,9 @@
-"""Recipes on disk: found by name or path, changed by ``--set``, refused in one clear sentence."""
+"""Recipes on disk: found by name or path, changed by ``--set``, checked field by field.
+
+Example:
+    >>> load_recipe("mnist-stacked", ["training.epochs=3"]).training.epochs
+    3
+"""
 
 import json
 import tomllib
@@ -13,13 +18,13 @@ from training.recipe.recipe import Recipe
 
 SHIPPED_RECIPES = Path(__file__).parents[1] / "recipes"
 _MESSAGES = {
-    "extra_forbidden": "a recipe has no such field",
-    "missing": "this field is missing",
+    "extra_forbidden": "unknown field",
+    "missing": "missing field",
 }
 
 
 def shipped_recipe_names() -> list[str]:
-    """List the recipes that come with this package, by name."""
+    """List the names of the recipes that come with this package, in ascending order."""
     return sorted(path.stem for path in SHIPPED_RECIPES.glob("*.toml"))
 
 
@@ -28,12 +33,13 @@ def load_recipe(reference: str, overrides: Sequence[str] = ()) -> Recipe:
 
     Args:
         reference: The name of a shipped recipe, or the path of a TOML file.
-        overrides: ``key=value`` pairs with dotted keys (``training.epochs=3``), applied before
-            checking. A value is read as TOML, and as a plain string where it is not TOML.
+        overrides: ``key=value`` pairs with dotted keys (``training.epochs=3``,
+            ``model.encoder.1.units=17``), applied before checking. A value is parsed as TOML, and
+            taken as a string where it is not TOML.
 
     Raises:
         RecipeNotFound: There is neither such a recipe nor such a file.
-        RecipeError: The file is not TOML of a recipe, or an override names no field of one.
+        RecipeError: The file is not TOML, a field is wrong, or an override names an unknown field.
     """
     path = _recipe_path(reference)
     try:
@@ -51,17 +57,17 @@ def parse_recipe(fields: Mapping[str, Any], reference: str) -> Recipe:
     """Check the fields of a recipe.
 
     Args:
-        fields: What the TOML file holds.
-        reference: What to call the recipe in an error.
+        fields: Content of the TOML file.
+        reference: Name of the recipe in error messages.
 
     Raises:
         RecipeError: A field is missing, unknown, of the wrong type, or contradicts another.
     """
     try:
-        # Strict JSON validation takes arrays for tuples; TOML's dates are in no recipe.
+        # Strict validation of JSON accepts arrays as tuples. TOML's dates raise TypeError.
         return Recipe.model_validate_json(json.dumps(fields))
     except (ValidationError, TypeError) as error:
-        raise RecipeError(f"recipe {reference}: {_first_fault(error, fields)}") from error
+        raise RecipeError(f"recipe {reference}: {_first_error(error, fields)}") from error
 
 
 def _recipe_path(reference: str) -> Path:
@@ -72,7 +78,7 @@ def _recipe_path(reference: str) -> Path:
     if path.is_file():
         return path
     raise RecipeNotFound(
-        f"there is no recipe {reference!r}: give the path of a TOML file, or one of"
+        f"recipe {reference!r} not found: give the path of a TOML file, or one of"
         f" {', '.join(shipped_recipe_names())}"
     )
 
@@ -80,7 +86,7 @@ def _recipe_path(reference: str) -> Path:
 def _apply_override(fields: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not all(key.split(".")):
-        raise RecipeError(f"--set {override}: key=value with a dotted key is expected")
+        raise RecipeError(f"--set {override}: expected key=value with a dotted key")
     *parents, last = key.split(".")
     target: Any = fields
     for step in parents:
@@ -90,7 +96,7 @@ def _apply_override(fields: dict[str, Any], override: str) -> None:
     elif isinstance(target, list) and last.isdigit() and int(last) < len(target):
         target[int(last)] = _toml_value(text)
     else:
-        raise RecipeError(f"--set {key}: a recipe has no such key")
+        raise RecipeError(f"--set {key}: unknown key")
 
 
 def _item(target: Any, step: str) -> Any:
@@ -106,9 +112,9 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def _first_fault(error: ValidationError | TypeError, fields: Mapping[str, Any]) -> str:
+def _first_error(error: ValidationError | TypeError, fields: Mapping[str, Any]) -> str:
     if isinstance(error, TypeError):
-        return "dates and times have no place in a recipe"
+        return "a recipe takes no dates and times"
     first = error.errors(include_url=False, include_input=False)[0]
     message = _MESSAGES.get(first["type"], first["msg"]).removeprefix("Value error, ")
     place = _place(first["loc"], fields)
@@ -116,7 +122,7 @@ def _first_fault(error: ValidationError | TypeError, fields: Mapping[str, Any]) 
 
 
 def _place(location: Sequence[int | str], fields: Mapping[str, Any]) -> str:
-    """Write a fault's place as the file has it, without the union tags that pydantic puts in."""
+    """Return the path of a wrong field in the file, without the union tags that pydantic adds."""
     place = ""
     value: Any = fields
     for depth, step in enumerate(location):

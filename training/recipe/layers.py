@@ -1,7 +1,10 @@
 """The layers that a recipe can name, as data: a recipe is checked without importing Keras.
 
-``training.networks`` builds each of them; a new layer is one class here, one entry in
-``LayerSpec``, and one builder there.
+A new layer is one class and one entry in ``LayerSpec`` here, and one builder in
+``training.networks``.
+
+Example, in a recipe:
+    ``encoder = [{ layer = "flatten" }, { layer = "dense", units = 30, activation = "selu" }]``
 """
 
 from typing import Annotated, Literal
@@ -16,7 +19,7 @@ Padding = Literal["same", "valid"]
 
 
 class DenseSpec(RecipePart):
-    """Every unit sees every value of the last axis."""
+    """Every unit is connected to every value of the last axis."""
 
     layer: Literal["dense"]
     units: PositiveInt
@@ -25,11 +28,11 @@ class DenseSpec(RecipePart):
 
 
 class TiedDenseSpec(RecipePart):
-    """A dense layer whose kernel is the transpose of one in the encoder, with a bias of its own.
+    """A dense layer whose kernel is the transpose of a dense layer's of the encoder; own bias.
 
     Attributes:
-        encoder_layer: Position in ``model.encoder`` of the dense layer, from 0. This layer has as
-            many units as that one has inputs.
+        encoder_layer: Position of the encoder's layer in ``model.encoder``, from 0. This layer has
+            as many units as that one has inputs.
     """
 
     layer: Literal["tied-dense"]
@@ -38,27 +41,27 @@ class TiedDenseSpec(RecipePart):
 
 
 class FlattenSpec(RecipePart):
-    """One axis, in row-major order."""
+    """Flatten a row to one axis, in row-major order."""
 
     layer: Literal["flatten"]
 
 
 class ReshapeSpec(RecipePart):
-    """Another shape of the same values, without the batch axis."""
+    """Give a row another shape, stated without the batch axis; row-major order."""
 
     layer: Literal["reshape"]
     shape: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
 class ActivationSpec(RecipePart):
-    """An activation apart from the layer before it, as after a batch normalization."""
+    """An activation as a layer, to follow batch normalization."""
 
     layer: Literal["activation"]
     activation: Activation
 
 
 class DropoutSpec(RecipePart):
-    """A share of the values is dropped, in training only."""
+    """Set a fraction of the values to 0 and scale up the others, in training only."""
 
     layer: Literal["dropout"]
     rate: Fraction
@@ -85,7 +88,7 @@ class ConvolutionSpec(RecipePart):
 
 
 class TransposedConvolutionSpec(RecipePart):
-    """The transpose of a two-dimensional convolution: strides enlarge the image."""
+    """Transposed two-dimensional convolution, channels last: strides enlarge the image."""
 
     layer: Literal["transposed-convolution"]
     filters: PositiveInt
@@ -98,7 +101,7 @@ class TransposedConvolutionSpec(RecipePart):
 
 
 class MaxPoolSpec(RecipePart):
-    """The greatest value of each ``size`` by ``size`` window."""
+    """The maximum of each ``size`` by ``size`` window."""
 
     layer: Literal["max-pool"]
     size: PositiveInt = 2
@@ -116,7 +119,7 @@ class LstmSpec(RecipePart):
     """A recurrent layer over the steps of a series.
 
     Attributes:
-        sequences: Give the state after every step, rather than the last one alone.
+        sequences: Return the state after every step, not only after the last.
     """
 
     layer: Literal["lstm"]
@@ -125,14 +128,14 @@ class LstmSpec(RecipePart):
 
 
 class RepeatSpec(RecipePart):
-    """One vector at every step of a series, for a recurrent decoder to unfold."""
+    """Repeat one vector at every step of a series, as input of a recurrent decoder."""
 
     layer: Literal["repeat"]
     steps: PositiveInt
 
 
 class ConditionSpec(RecipePart):
-    """The row's condition joins here: one-hot, as further features, or channels of an image."""
+    """Concatenate the row's condition, one-hot, as further features or channels of an image."""
 
     layer: Literal["condition"]
 

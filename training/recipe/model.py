@@ -1,4 +1,4 @@
-"""The families of autoencoders that a recipe can name, each with its lists of layers."""
+"""The families of autoencoders that a recipe can name, with their lists of layers."""
 
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ from training.recipe.part import RecipePart
 
 
 class PlainModel(RecipePart):
-    """An encoder whose last layer gives the codes, and a decoder."""
+    """An encoder whose last layer outputs the codes, and a decoder."""
 
     family: Literal["plain"]
     encoder: LayerSpecs
@@ -17,7 +17,7 @@ class PlainModel(RecipePart):
 
 
 class VariationalModel(RecipePart):
-    """An encoder that gives a normal distribution over codes, and a decoder.
+    """An encoder that outputs a normal distribution over codes, and a decoder.
 
     Attributes:
         code_units: Dimensions of the code; mean and log variance are linear layers after the

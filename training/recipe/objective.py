@@ -1,4 +1,4 @@
-"""What a recipe can have minimised, as data: the reconstruction, the divergence, the penalties."""
+"""The terms of the objective: reconstruction loss, KL divergence, penalties on codes."""
 
 from typing import Annotated, Literal, Self
 
@@ -17,7 +17,7 @@ class L1ActivityPenalty(RecipePart):
 
 
 class KlSparsityPenalty(RecipePart):
-    """How far units are from being active ``target_activation`` of the time, times ``weight``."""
+    """KL divergence of the units' mean activation from ``target_activation``, times ``weight``."""
 
     kind: Literal["kl-sparsity"]
     weight: PositiveFloat
@@ -25,7 +25,7 @@ class KlSparsityPenalty(RecipePart):
 
 
 class ContractivePenalty(RecipePart):
-    """How strongly codes react to small changes of a row, times ``weight``."""
+    """Squared Frobenius norm of the encoder's Jacobian, times ``weight``."""
 
     kind: Literal["contractive"]
     weight: PositiveFloat
@@ -37,7 +37,7 @@ PenaltyPart = Annotated[
 
 
 class ObjectivePart(RecipePart):
-    """What training minimises, per row.
+    """The objective that training minimizes, as a mean over rows.
 
     Attributes:
         reconstruction: Loss between clean and reconstructed values, both scaled, as a mean over
@@ -45,11 +45,12 @@ class ObjectivePart(RecipePart):
         reconstruction_weight: Factor on it; the number of values turns the mean into a sum.
         kl_weight: Factor on the divergence of a variational code from N(0, I), summed over the
             code's dimensions.
-        kl_warmup_epochs: In training, that weight rises from 0 in the first epoch to its whole
-            after this many. Validation always counts it whole, so that epochs compare.
-        free_nats_per_unit: Divergence that each dimension of the code may have at no cost, as a
-            mean over a batch ("free bits").
-        penalties: What else codes are punished for, at most one of each kind.
+        kl_warmup_epochs: KL annealing: in training the weight rises linearly from 0 in the first
+            epoch to its full value after this many. Validation always uses the full weight, so
+            that epochs can be compared.
+        free_nats_per_unit: Free bits: divergence of each dimension of the code, as a mean over a
+            batch, below which it costs nothing more.
+        penalties: Further terms on the codes, at most one of each kind.
     """
 
     reconstruction: ReconstructionLoss
@@ -63,12 +64,12 @@ class ObjectivePart(RecipePart):
     def _each_kind_of_penalty_once(self) -> Self:
         kinds = [penalty.kind for penalty in self.penalties]
         if len(set(kinds)) < len(kinds):
-            raise ValueError("objective.penalties has two of one kind")
+            raise ValueError("objective.penalties has two penalties of one kind")
         return self
 
     @model_validator(mode="after")
-    def _only_a_divergence_is_eased(self) -> Self:
-        eased = self.kl_warmup_epochs or self.free_nats_per_unit
-        if eased and self.kl_weight is None:
-            raise ValueError("kl_warmup_epochs and free_nats_per_unit need a kl_weight to ease")
+    def _annealing_and_free_bits_need_a_divergence(self) -> Self:
+        changed = self.kl_warmup_epochs or self.free_nats_per_unit
+        if changed and self.kl_weight is None:
+            raise ValueError("kl_warmup_epochs and free_nats_per_unit need a kl_weight")
         return self

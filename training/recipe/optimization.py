@@ -1,4 +1,4 @@
-"""How an objective is minimised: optimizer, schedule, stopping, and stages before the whole."""
+"""How an objective is minimized: optimizer, schedule, early stopping, layer-wise stages."""
 
 from typing import Annotated, Literal, Self
 
@@ -39,7 +39,7 @@ class CosineSchedule(RecipePart):
 
     Attributes:
         warmup_epochs: Epochs of linear rise from 0.
-        final_fraction: Last learning rate over the optimizer's.
+        final_fraction: Last learning rate as a fraction of the optimizer's.
 
     Source: Loshchilov and Hutter, SGDR: stochastic gradient descent with warm restarts, ICLR 2017.
     """
@@ -57,11 +57,11 @@ class EarlyStopping(RecipePart):
 
 
 class TrainingPart(RecipePart):
-    """How the objective is minimised.
+    """How the objective is minimized.
 
     Attributes:
-        published_epoch: ``best`` by validation loss; or the ``last``, which is for showing what
-            memorisation looks like.
+        published_epoch: ``best`` by validation loss, or ``last``, to publish a network that
+            overfits on purpose.
     """
 
     epochs: PositiveInt
@@ -75,23 +75,24 @@ class TrainingPart(RecipePart):
     def _schedule_fits_into_the_epochs(self) -> Self:
         if self.schedule is not None and self.schedule.warmup_epochs >= self.epochs:
             raise ValueError(
-                f"{self.schedule.warmup_epochs} warm-up epochs leave none of {self.epochs}"
+                f"{self.schedule.warmup_epochs} warm-up epochs, expected fewer than the"
+                f" {self.epochs} epochs of training"
             )
         return self
 
 
 class LayerwiseStage(RecipePart):
-    """Some layers of the model, fitted alone before the whole is.
+    """Some layers of the model, fitted alone before the whole model is.
 
-    Its encoder layers follow those of the stage before, its decoder layers come before them: a
-    stage turns the codes of the one before into codes of its own and back. Earlier stages stay
-    as they are, and nothing is corrupted.
+    A stage encodes the codes of the stage before and decodes them again: its encoder layers follow
+    those of the stage before, its decoder layers precede them. Weights of earlier stages do not
+    change, and rows are not corrupted.
 
     Attributes:
         encoder_layers: How many further layers of ``model.encoder``.
         decoder_layers: How many further layers of ``model.decoder``, counted from its end.
-        reconstruction: Loss between what the stage is given and what it gives back.
-        training: How it is minimised.
+        reconstruction: Loss between the inputs and the outputs of the stage.
+        training: How it is minimized.
 
     Source: Bengio et al., Greedy layer-wise training of deep networks, NIPS 2006.
     """

@@ -1,4 +1,4 @@
-"""What all parts of a recipe share."""
+"""The base class of all parts of a recipe."""
 
 from typing import Annotated
 

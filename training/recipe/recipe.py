@@ -1,7 +1,6 @@
-"""What one training run is to do: a frozen, validated configuration.
+"""The configuration of one training run: frozen, validated, read from TOML by ``files``.
 
-A variant of a published system is a TOML file of one's own, never Python: ``files`` reads
-it, and whatever it says is checked before any data is read.
+Everything that can be checked without the data is checked when a recipe is read.
 """
 
 import hashlib
@@ -23,17 +22,17 @@ MetricSplit = Literal["validation", "test"]
 
 
 _DECISIVE_PARTS = {"seed", "data", "model", "corruption", "objective", "training", "layerwise"}
-# A recipe that does not use one of these has the digest that it had before there was such a field.
+# Fields that were added later: a recipe that does not use them keeps its earlier digest.
 _ABSENT_BY_DEFAULT = (
     *("data.train_rows", "data.conditions", "training.published_epoch", "layerwise"),
-    "corruption.clean_share",
+    "corruption.clean_fraction",
     *("objective.kl_warmup_epochs", "objective.free_nats_per_unit", "objective.penalties"),
 )
 _ABSENT: tuple[JsonValue, ...] = (None, [], "best")
 
 
 class AnomalyPart(RecipePart):
-    """Which scores the bundle carries, by the names of ``scorers``."""
+    """The scores of the bundle, by their names in ``training.export.scorers``."""
 
     scores: Annotated[tuple[Name, ...], Field(min_length=1)] = ("reconstruction-error",)
     default_false_positive_rate: Rate = 0.01
@@ -43,9 +42,9 @@ class CodeDensityPart(RecipePart):
     """The Gaussian mixture fitted to training codes.
 
     Attributes:
-        components: Sizes to choose from by the Bayesian information criterion, tried from small
-            to large until it rises.
-        fit_rows: Most training rows to fit to, drawn by seed.
+        components: Numbers of components, tried in ascending order until the Bayesian information
+            criterion rises; the lowest criterion wins.
+        fit_rows: Maximum number of training rows to fit to, drawn by seed.
     """
 
     components: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 2, 4, 8, 16, 32)
@@ -53,7 +52,7 @@ class CodeDensityPart(RecipePart):
 
 
 class PublishedFigure(RecipePart):
-    """What others report for this system; the measured figure is published beside it."""
+    """A figure that others report for this system, shown beside the measured one."""
 
     metric: Annotated[str, Field(min_length=1)]
     split: MetricSplit
@@ -66,9 +65,9 @@ class Recipe(RecipePart):
 
     Attributes:
         name: The bundle's name.
-        description: One sentence for whoever chooses between bundles.
-        seed: Everything random follows from it.
-        layerwise: Stages that come before training the whole; none by default.
+        description: One sentence for users who choose between bundles.
+        seed: Every random draw follows from it.
+        layerwise: Stages before the whole model is trained; none by default.
     """
 
     name: Name
@@ -85,30 +84,32 @@ class Recipe(RecipePart):
     published: tuple[PublishedFigure, ...] = ()
 
     @model_validator(mode="after")
-    def _divergence_is_weighted_where_there_is_one(self) -> Self:
+    def _exactly_variational_models_have_a_divergence(self) -> Self:
         if (self.model.family == "variational") != (self.objective.kl_weight is not None):
-            raise ValueError("objective.kl_weight belongs to exactly the variational models")
+            raise ValueError("objective.kl_weight is required for variational models only")
         return self
 
     @model_validator(mode="after")
-    def _conditions_join_somewhere(self) -> Self:
+    def _conditions_are_an_input_of_some_layer(self) -> Self:
         layers = (*self.model.encoder, *self.model.decoder)
         joined = any(spec.layer == "condition" for spec in layers)
         if joined != (self.data.conditions is not None):
-            raise ValueError("data.conditions and condition layers in the model need each other")
+            raise ValueError(
+                "data.conditions and condition layers in the model are required together"
+            )
         return self
 
     @model_validator(mode="after")
     def _tied_layers_name_dense_ones(self) -> Self:
         if any(isinstance(spec, TiedDenseSpec) for spec in self.model.encoder):
-            raise ValueError("model.encoder: only a decoder can be tied to the encoder")
+            raise ValueError("model.encoder: tied-dense layers are for the decoder")
         for position, spec in enumerate(self.model.decoder):
             if isinstance(spec, TiedDenseSpec):
                 named = self.model.encoder[spec.encoder_layer : spec.encoder_layer + 1]
                 if not (named and isinstance(named[0], DenseSpec)):
                     raise ValueError(
-                        f"model.decoder[{position}]: model.encoder[{spec.encoder_layer}] is no"
-                        " dense layer to be tied to"
+                        f"model.decoder[{position}]: model.encoder[{spec.encoder_layer}] is not a"
+                        " dense layer"
                     )
         return self
 
@@ -119,7 +120,7 @@ class Recipe(RecipePart):
         activation = getattr(last, "activation", None)
         if sparse and (self.model.family != "plain" or activation != "sigmoid"):
             raise ValueError(
-                "a kl-sparsity penalty needs a plain model whose codes come from a sigmoid"
+                "a kl-sparsity penalty needs a plain model whose code layer is a sigmoid"
             )
         return self
 
@@ -139,20 +140,20 @@ class Recipe(RecipePart):
         return self
 
     @property
-    def most_epochs(self) -> int:
-        """How many epochs there will be, stages included, unless one of them stops early."""
+    def max_epochs(self) -> int:
+        """Maximum number of epochs, those of stages included; early stopping may end it before."""
         return self.training.epochs + sum(stage.training.epochs for stage in self.layerwise)
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return the whole recipe, defaults included, as it is kept in the manifest."""
+        """Return all fields, defaults included, as the manifest's provenance holds them."""
         return self.model_dump(mode="json")
 
     def weights_digest(self) -> str:
-        """Digest what decides the trained weights: two recipes of one digest can share a run.
+        """Digest the fields that the trained weights depend on: recipes of one digest share a run.
 
         Returns:
-            12 hexadecimal digits. Description, scores, code density and published figures do not
-            change it, so a finished run can be exported again under other ones.
+            12 hexadecimal digits. Description, scores, code density and published figures are
+            left out, so a finished run can be exported again after changing them.
         """
         decisive: dict[str, Any] = self.model_dump(mode="json", include=_DECISIVE_PARTS)
         for path in _ABSENT_BY_DEFAULT:

@@ -1,7 +1,7 @@
-"""One self-contained HTML page per run: what was trained, on what, and how well it works.
+"""The report of a run: one self-contained HTML page.
 
-The page needs no script, no font and no file beside it, so it can be served under a policy that
-forbids all three.
+The page has no scripts, fonts or external files, so that it can be served under a
+Content-Security-Policy that forbids them.
 """
 
 import json
@@ -19,7 +19,7 @@ from training.report.panels.codes import code_panels
 from training.report.panels.detection import detection_panels
 from training.report.panels.generation import generation_panels
 from training.report.panels.learning import learning_panels
-from training.report.panels.panel import Panel, arranged, table_element, words
+from training.report.panels.panel import Panel, arranged, readable_name, table_element
 from training.report.panels.reconstructions import reconstruction_panels
 from training.report.panels.subject import Subject
 
@@ -36,9 +36,9 @@ class Chapter:
     """Panels that answer one question.
 
     Attributes:
-        anchor: Its place in the page's address.
+        anchor: Fragment of the page's address.
         title: Heading.
-        panels: What applies to a run, in order.
+        panels: Returns the panels that apply to a run, in order.
     """
 
     anchor: str
@@ -61,10 +61,10 @@ def render_report(model: TrainedModel, exported: ExportedModel, assessment: Asse
     Args:
         model: The trained model and its data.
         exported: Its graphs.
-        assessment: What is known of it.
+        assessment: What was measured of it.
 
     Returns:
-        HTML without any reference to the outside.
+        HTML without references to other files.
     """
     recipe = model.recipe
     seconds = sum(record.seconds for record in model.history)
@@ -95,14 +95,14 @@ def _key_figures(metrics: Sequence[Metric]) -> Iterable[str]:
     chosen = {(metric.name, metric.split): metric for metric in ranked}
     for metric in list(chosen.values())[:MAX_KEY_FIGURES]:
         published = "" if metric.published is None else f", published {metric.published:g}"
-        label = f"{words(metric.name)}, {metric.split}{published}"
+        label = f"{readable_name(metric.name)}, {metric.split}{published}"
         yield f"<div><b>{metric.value:.4g}</b><span>{escape(label)}</span></div>"
 
 
 def _provenance_panels(subject: Subject) -> Iterable[Panel]:
     rows = [
         (
-            words(metric.name),
+            readable_name(metric.name),
             metric.split,
             metric.rows,
             float(metric.value),
@@ -118,10 +118,10 @@ def _provenance_panels(subject: Subject) -> Iterable[Panel]:
         table_element(["metric", "part", "rows", "measured", "published", "note"], rows),
         wide=True,
     )
-    yield Panel("Data", "Rows of each part are in no other.", _data_table(subject))
+    yield Panel("Data", "The parts have no row in common.", _data_table(subject))
     yield _network_panel(subject)
     recipe = escape(json.dumps(subject.model.recipe.to_json(), indent=2))
-    note = "What this run was told to do, defaults included."
+    note = "The configuration of this run, defaults included."
     yield Panel("Recipe", note, f"<pre>{recipe}</pre>", wide=True)
 
 
@@ -137,8 +137,8 @@ def _network_panel(subject: Subject) -> Panel:
     total = sum(model.count_params() for model in stacks.values())
     return Panel(
         "Network",
-        f"Layers that have weights, and the last of each part: {total:,} weights in all.",
-        table_element(["part", "layer", "gives", "weights"], rows),
+        f"Layers with weights, and the last of each part: {total:,} weights in all.",
+        table_element(["part", "layer", "output", "weights"], rows),
     )
 
 

@@ -32,7 +32,7 @@ def test_unscaling_gives_back_raw_units(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["standardize", "unit-range"])
-def test_a_constant_column_is_only_centred(kind: str) -> None:
+def test_a_constant_column_is_only_centered(kind: str) -> None:
     rows = np.array([[1.0, 5.0], [2.0, 5.0]], np.float32)
 
     scaling = fit_scaling(kind, rows)  # pyright: ignore[reportArgumentType]  # two of the three

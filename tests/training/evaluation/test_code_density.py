@@ -8,7 +8,7 @@ from training.recipe.recipe import CodeDensityPart
 
 SIZES = CodeDensityPart(components=(1, 2, 3, 4, 5, 6, 8))
 # Unequal weights and correlated clusters, far enough apart that nobody could miscount them.
-CENTRES = np.array([[0.0, 0.0], [12.0, 0.0], [0.0, 12.0], [-12.0, -3.0], [3.0, -14.0]])
+CENTERS = np.array([[0.0, 0.0], [12.0, 0.0], [0.0, 12.0], [-12.0, -3.0], [3.0, -14.0]])
 SHARES = np.array([0.3, 0.25, 0.2, 0.15, 0.1])
 SHEAR = np.array([[1.0, 0.0], [0.8, 0.5]])
 
@@ -17,7 +17,7 @@ def clustered(clusters: int, rows: int, seed: int) -> np.ndarray:
     random = np.random.default_rng(seed)
     shares = SHARES[:clusters] / SHARES[:clusters].sum()
     chosen = random.choice(clusters, rows, p=shares)
-    return (CENTRES[chosen] + random.normal(size=(rows, 2)) @ SHEAR.T).astype(np.float32)
+    return (CENTERS[chosen] + random.normal(size=(rows, 2)) @ SHEAR.T).astype(np.float32)
 
 
 def density_of(clusters: int, settings: CodeDensityPart = SIZES) -> CodeDensity:
@@ -36,9 +36,9 @@ def test_there_are_as_many_components_as_clusters(clusters: int) -> None:
 def test_the_components_are_the_clusters() -> None:
     mixture = density_of(5).mixture
 
-    order = [int(np.linalg.norm(mixture.means - centre, axis=1).argmin()) for centre in CENTRES]
+    order = [int(np.linalg.norm(mixture.means - center, axis=1).argmin()) for center in CENTERS]
     assert sorted(order) == [0, 1, 2, 3, 4]
-    np.testing.assert_allclose(mixture.means[order], CENTRES, atol=0.25)
+    np.testing.assert_allclose(mixture.means[order], CENTERS, atol=0.25)
     np.testing.assert_allclose(mixture.weights[order], SHARES, atol=0.03)
     covariances = mixture.cholesky @ mixture.cholesky.transpose(0, 2, 1)
     np.testing.assert_allclose(covariances[order], np.stack([SHEAR @ SHEAR.T] * 5), atol=0.3)
@@ -106,10 +106,10 @@ def test_above_64_dimensions_codes_are_drawn_in_their_principal_subspace() -> No
     assert density.explained_variance == pytest.approx(1.0, abs=1e-6)
     draws = density.mixture.draw(20_000, np.random.default_rng(5))
     assert draws.shape == (20_000, 100)
-    centred = draws - codes.mean(axis=0)
-    outside = centred - centred @ axes.T @ axes
+    centered = draws - codes.mean(axis=0)
+    outside = centered - centered @ axes.T @ axes
     assert np.abs(outside).max() < 0.02
-    np.testing.assert_allclose((centred @ axes.T).std(axis=0), spread, rtol=0.06)
+    np.testing.assert_allclose((centered @ axes.T).std(axis=0), spread, rtol=0.06)
 
 
 def test_units_that_never_vary_do_no_harm() -> None:

@@ -1,4 +1,4 @@
-"""Every gate refuses what it is there for, and lets through what learned."""
+"""Every gate fails for what it detects, and passes a network that learned."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -13,21 +13,20 @@ from hypothesis.extra import numpy as arrays
 from typer.testing import CliRunner
 
 from service.bundle.storage import read_bundle
+from tests.training.recipes import NoProgress
 from training.__main__ import app
-from training.errors import GatesRefused
+from training.errors import GatesFailed
+from training.evaluation.active_units import divergence_by_dimension, varying_units
 from training.evaluation.assessment import GateResult
 from training.evaluation.gates import (
     denoising,
-    divergence_by_dimension,
     explained_variance,
+    generalization_gap,
     is_linear,
     linear_comparison,
-    memorisation,
     score_variation,
-    varying_units,
-    waive,
+    waive_gates,
 )
-from training.fitting.history import EpochRecord
 from training.fitting.progress import Progress
 from training.fitting.trained_model import TrainedModel
 from training.pipeline import export_model, publish_model, train_and_publish, train_model
@@ -37,18 +36,8 @@ from training.recipe.files import load_recipe
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
-class Silence:
-    """Progress that nobody watches."""
-
-    def step(self, epoch: int, fraction: float) -> None:
-        pass
-
-    def finish_epoch(self, record: EpochRecord, best_epoch: int) -> None:
-        pass
-
-
-def silence() -> AbstractContextManager[Progress]:
-    return nullcontext(Silence())
+def no_progress() -> AbstractContextManager[Progress]:
+    return nullcontext(NoProgress())
 
 
 @pytest.fixture(scope="module")
@@ -58,34 +47,34 @@ def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def learned(runs_dir: Path) -> TrainedModel:
-    return train_model(load_recipe("digits-stacked", ["training.epochs=12"]), runs_dir, silence())
+    return train_model(
+        load_recipe("digits-stacked", ["training.epochs=12"]), runs_dir, no_progress()
+    )
 
 
-def refusal(recipe: str, overrides: list[str], runs_dir: Path, models_dir: Path) -> str:
-    with pytest.raises(GatesRefused) as refused:
-        train_and_publish(load_recipe(recipe, overrides), models_dir, runs_dir, silence())
+def failure(recipe: str, overrides: list[str], runs_dir: Path, models_dir: Path) -> str:
+    with pytest.raises(GatesFailed) as error:
+        train_and_publish(load_recipe(recipe, overrides), models_dir, runs_dir, no_progress())
     assert list(models_dir.iterdir()) == []
-    return str(refused.value)
+    return str(error.value)
 
 
-def test_a_network_that_never_moved_is_refused(runs_dir: Path, tmp_path: Path) -> None:
-    never = ["training.epochs=1", "training.optimizer.learning_rate=1e-12"]
-    assert "explained-variance" in refusal("digits-stacked", never, runs_dir, tmp_path)
+def test_a_network_that_was_not_trained_fails(runs_dir: Path, tmp_path: Path) -> None:
+    untrained = ["training.epochs=1", "training.optimizer.learning_rate=1e-12"]
+    assert "explained-variance" in failure("digits-stacked", untrained, runs_dir, tmp_path)
 
 
-def test_a_posterior_that_collapsed_onto_the_prior_is_refused(
-    runs_dir: Path, tmp_path: Path
-) -> None:
+def test_a_posterior_that_collapsed_onto_the_prior_fails(runs_dir: Path, tmp_path: Path) -> None:
     collapsed = ["training.epochs=4", "objective.kl_weight=1000"]
-    message = refusal("digits-vae", collapsed, runs_dir, tmp_path)
-    assert "live-code-share: 0 of 2 code units diverge from the prior" in message
+    message = failure("digits-vae", collapsed, runs_dir, tmp_path)
+    assert "active-unit-share: 0 of 2 code units diverge from the prior" in message
 
 
-def test_twenty_five_rows_known_by_heart_are_refused(runs_dir: Path, tmp_path: Path) -> None:
+def test_a_network_that_memorized_twenty_five_rows_fails(runs_dir: Path, tmp_path: Path) -> None:
     few = ["data.test_rows=1300", "data.calibration_rows=272", "training.epochs=150"]
-    by_heart = [*few, "training.early_stopping.patience_epochs=150"]
-    message = refusal("digits-stacked", by_heart, runs_dir, tmp_path)
-    assert "held-out-over-training-error" in message
+    memorized = [*few, "training.early_stopping.patience_epochs=150"]
+    message = failure("digits-stacked", memorized, runs_dir, tmp_path)
+    assert "generalization-gap" in message
     assert "on 25 training rows" in message
 
 
@@ -93,19 +82,19 @@ def test_a_network_that_learned_is_published_and_its_gates_are_among_the_figures
     learned: TrainedModel, tmp_path: Path
 ) -> None:
     exported = export_model(learned)
-    published = publish_model(learned, exported, tmp_path, tmp_path, "a reason nobody needs")
+    published = publish_model(learned, exported, tmp_path, tmp_path, "a reason that is not needed")
     manifest = read_bundle(published.location).manifest
     assert manifest.provenance.gates_waived == {}
     figures = {metric.name: metric.value for metric in manifest.metrics if metric.split == "test"}
     assert figures["error-over-pca"] < 1
-    assert figures["live-code-share"] == 1
+    assert figures["active-unit-share"] == 1
     assert 0.5 < figures["explained-variance"] < 1
-    assert figures["held-out-over-training-error"] == pytest.approx(1, abs=0.3)
+    assert figures["generalization-gap"] == pytest.approx(1, abs=0.3)
 
 
 @pytest.fixture
-def half_dead(learned: TrainedModel) -> Iterator[TrainedModel]:
-    """The network that learned, with half of its code units cut off from the row."""
+def half_inactive(learned: TrainedModel) -> Iterator[TrainedModel]:
+    """The network that learned, with half of its code units made constant."""
     code_layer = learned.autoencoder.encoder.layers[-1]
     kernel, bias = code_layer.get_weights()
     cut = kernel.copy()
@@ -115,23 +104,23 @@ def half_dead(learned: TrainedModel) -> Iterator[TrainedModel]:
     code_layer.set_weights([kernel, bias])
 
 
-def test_a_code_whose_units_died_is_refused_unless_there_is_a_reason(
-    half_dead: TrainedModel, tmp_path: Path
+def test_a_code_of_inactive_units_fails_unless_there_is_a_reason(
+    half_inactive: TrainedModel, tmp_path: Path
 ) -> None:
-    exported, models, refused = export_model(half_dead), tmp_path / "models", tmp_path / "refused"
-    with pytest.raises(GatesRefused, match="live-code-share: 4 of 8 code units vary") as error:
-        publish_model(half_dead, exported, models, refused)
-    page = refused / "report.html"
+    exported, models, failed = export_model(half_inactive), tmp_path / "models", tmp_path / "failed"
+    with pytest.raises(GatesFailed, match="active-unit-share: 4 of 8 code units vary") as error:
+        publish_model(half_inactive, exported, models, failed)
+    page = failed / "report.html"
     assert str(page) in str(error.value)
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert not models.exists()
 
-    published = publish_model(half_dead, exported, models, refused, "half a code is enough here")
+    published = publish_model(half_inactive, exported, models, failed, "half a code is enough here")
     manifest = read_bundle(published.location).manifest
-    assert manifest.provenance.gates_waived["live-code-share"] == "half a code is enough here"
+    assert manifest.provenance.gates_waived["active-unit-share"] == "half a code is enough here"
     assert "score-variation" not in manifest.provenance.gates_waived
     figures = {(metric.name, metric.split): metric.value for metric in manifest.metrics}
-    assert figures["live-code-share", "test"] == 0.5
+    assert figures["active-unit-share", "test"] == 0.5
 
 
 def comparison(model: TrainedModel, error: float, **terms: float) -> GateResult:
@@ -140,18 +129,20 @@ def comparison(model: TrainedModel, error: float, **terms: float) -> GateResult:
     return linear_comparison(replace(model, history=[record]), error, 1.0, components=8)
 
 
-def test_a_network_no_better_than_pca_is_refused(learned: TrainedModel) -> None:
+def test_a_network_no_better_than_pca_fails(learned: TrainedModel) -> None:
     assert comparison(learned, 0.99).state == "passed"
-    assert comparison(learned, 1.0).state == "refused"
+    assert comparison(learned, 1.0).state == "failed"
 
 
 def test_a_linear_network_may_equal_pca(learned: TrainedModel) -> None:
     linear = replace(learned, recipe=load_recipe("sine-linear"))
     assert comparison(linear, 1.04).state == "passed"
-    assert comparison(linear, 1.06).state == "refused"
+    assert comparison(linear, 1.06).state == "failed"
 
 
-def test_pca_is_not_asked_of_a_code_under_a_penalty(learned: TrainedModel) -> None:
+def test_the_comparison_with_pca_is_informative_for_a_code_under_a_penalty(
+    learned: TrainedModel,
+) -> None:
     found = comparison(learned, 3.0, contractive=0.1)
     assert found.state == "informative"
     assert "penalty (contractive)" in found.finding
@@ -163,60 +154,60 @@ def test_a_network_is_linear_when_all_its_layers_are() -> None:
     assert not is_linear(load_recipe("digits-stacked"))
 
 
-def test_denoising_that_leaves_more_error_than_the_noise_is_refused() -> None:
-    assert denoising(0.3, 0.2).state == "refused"
+def test_denoising_that_leaves_more_error_than_the_noise_fails() -> None:
+    assert denoising(0.3, 0.2).state == "failed"
     assert denoising(0.1, 0.2).measured == pytest.approx(0.5)
     assert denoising(0.1, 0.2).state == "passed"
 
 
-def test_publishing_without_a_reason_is_no_waiver() -> None:
+def test_an_empty_reason_is_not_a_waiver() -> None:
     outcome = CliRunner().invoke(app, ["train", "digits-stacked", "--allow", " "])
     assert outcome.exit_code == 2
-    assert "a reason is needed" in outcome.output
+    assert "expected a reason" in outcome.output
 
 
-def test_scores_that_are_all_alike_are_refused() -> None:
-    assert score_variation(np.full(50, 0.3)).state == "refused"
-    assert score_variation(np.zeros(50)).state == "refused"
+def test_scores_that_are_all_equal_fail() -> None:
+    assert score_variation(np.full(50, 0.3)).state == "failed"
+    assert score_variation(np.zeros(50)).state == "failed"
     assert score_variation(np.linspace(0.3, 0.4, 50)).state == "passed"
 
 
-def test_a_score_that_is_no_number_passes_nothing() -> None:
-    assert score_variation(np.full(50, np.nan)).state == "refused"
+def test_a_score_of_nan_fails() -> None:
+    assert score_variation(np.full(50, np.nan)).state == "failed"
 
 
 def test_the_training_mean_explains_nothing() -> None:
     assert explained_variance(0.2, 0.2).measured == 0
-    assert explained_variance(0.2, 0.2).state == "refused"
+    assert explained_variance(0.2, 0.2).state == "failed"
     assert explained_variance(0.05, 0.2).measured == pytest.approx(0.75)
     assert explained_variance(0.05, 0.2).state == "passed"
 
 
-def test_equal_errors_are_no_memorisation_and_threefold_ones_are() -> None:
+def test_equal_errors_are_not_a_gap_and_threefold_ones_are() -> None:
     errors = np.random.default_rng(0).uniform(0.9, 1.1, 1000)
-    assert memorisation(errors, errors).measured == pytest.approx(1)
-    assert memorisation(errors, errors).state == "passed"
-    assert memorisation(errors, 3 * errors).state == "refused"
-    assert memorisation(np.zeros(25), errors).state == "refused"
+    assert generalization_gap(errors, errors).measured == pytest.approx(1)
+    assert generalization_gap(errors, errors).state == "passed"
+    assert generalization_gap(errors, 3 * errors).state == "failed"
+    assert generalization_gap(np.zeros(25), errors).state == "failed"
 
 
-def test_chance_among_few_rows_is_seldom_called_memorisation() -> None:
+def test_chance_among_few_rows_is_seldom_taken_for_a_gap() -> None:
     generator = np.random.default_rng(1)
     states = [
-        memorisation(generator.chisquare(1, 30), generator.chisquare(1, 20)).state
+        generalization_gap(generator.chisquare(1, 30), generator.chisquare(1, 20)).state
         for _ in range(2000)
     ]
-    assert states.count("refused") / len(states) < 0.01
+    assert states.count("failed") / len(states) < 0.01
 
 
-def test_a_unit_lives_when_it_varies_with_the_row() -> None:
+def test_a_unit_is_active_if_it_varies_with_the_row() -> None:
     codes = np.random.default_rng(2).standard_normal((500, 4)).astype(np.float32)
     codes *= np.array([1, 5, 1e-4, 0], np.float32)
     codes += np.array([0, 100, 3, 7], np.float32)
     assert varying_units(codes).tolist() == [True, True, False, False]
 
 
-def test_a_code_that_is_the_same_for_every_row_has_no_living_unit() -> None:
+def test_a_code_that_is_the_same_for_every_row_has_no_active_unit() -> None:
     assert not varying_units(np.full((100, 3), 0.25, np.float32)).any()
 
 
@@ -238,7 +229,7 @@ def test_divergence_is_never_negative_and_zero_on_the_prior(
     assert divergence_by_dimension(zeros, zeros) == pytest.approx(np.zeros(3))
 
 
-def test_divergence_is_what_draws_from_the_posterior_say() -> None:
+def test_divergence_equals_its_estimate_from_draws() -> None:
     mean, log_variance = 0.8, -1.1
     deviation = np.exp(log_variance / 2)
     draws = np.random.default_rng(3).normal(mean, deviation, 400_000)
@@ -250,12 +241,12 @@ def test_divergence_is_what_draws_from_the_posterior_say() -> None:
     assert exact == pytest.approx(estimate, abs=0.01)
 
 
-def test_a_waiver_names_its_reason_on_refusing_gates_alone() -> None:
+def test_a_reason_waives_failed_gates_only() -> None:
     gates = (score_variation(np.ones(9)), explained_variance(0.05, 0.2))
-    waived = waive(gates, "known")
+    waived = waive_gates(gates, "known")
     assert [gate.state for gate in waived] == ["waived", "passed"]
     assert [gate.waived for gate in waived] == ["known", None]
 
 
-def test_a_finding_carries_its_numbers() -> None:
+def test_a_finding_contains_its_figures() -> None:
     assert "75.0% of the variance is explained" in explained_variance(0.05, 0.2).finding

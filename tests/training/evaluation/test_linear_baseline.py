@@ -18,8 +18,8 @@ def test_no_projection_of_the_same_size_is_nearer() -> None:
     rows = plane_rows()
     baseline = fit_linear_baseline(rows, 2)
     error = np.square(rows - baseline.reconstruct(rows)).mean()
-    centred = rows - rows.mean(axis=0)
-    left = np.linalg.svd(centred, compute_uv=False)[2:]
+    centered = rows - rows.mean(axis=0)
+    left = np.linalg.svd(centered, compute_uv=False)[2:]
     assert error == pytest.approx(np.square(left).sum() / rows.size, rel=1e-3)
 
 
@@ -30,7 +30,7 @@ def test_more_components_than_there_are_give_rows_back(shape: tuple[int, int]) -
     assert baseline.reconstruct(rows) == pytest.approx(rows, abs=1e-4)
 
 
-def test_wide_rows_are_fitted_by_the_randomised_solver() -> None:
+def test_wide_rows_are_fitted_by_the_randomized_solver() -> None:
     generator = np.random.default_rng(2)
     rows = generator.standard_normal((60, 3)) @ generator.standard_normal((3, 2500))
     baseline = fit_linear_baseline(rows.astype(np.float32), 3)

@@ -83,7 +83,7 @@ def test_a_variational_encoder_gives_means_and_log_variances() -> None:
     np.testing.assert_allclose(log_variances, to_numpy(expected[1]), atol=1e-5)
 
 
-def test_nearest_resizing_is_exact_and_written_in_terms_that_onnx_still_has() -> None:
+def test_nearest_resizing_is_exact_and_has_attributes_that_onnx_still_has() -> None:
     def double_and_halve(rows: Tensor) -> Tensor:
         large = ops.image.resize(rows, (8, 8), interpolation="nearest")
         return ops.max_pool(large, 2)
@@ -100,7 +100,7 @@ def test_nearest_resizing_is_exact_and_written_in_terms_that_onnx_still_has() ->
     assert modes["coordinate_transformation_mode"] == b"asymmetric"
 
 
-def test_a_graph_that_draws_random_numbers_is_refused() -> None:
+def test_a_graph_that_draws_random_numbers_is_rejected() -> None:
     def noisy(rows: Tensor) -> Tensor:
         return rows + tf.random.normal((4, 4, 2))
 
@@ -108,7 +108,7 @@ def test_a_graph_that_draws_random_numbers_is_refused() -> None:
         export_graph(graph_of(noisy))
 
 
-def test_an_operator_that_onnx_has_not_is_refused() -> None:
+def test_an_operator_that_onnx_does_not_have_is_rejected() -> None:
     def exotic(rows: Tensor) -> Tensor:
         return tf.math.lgamma(rows)
 
@@ -116,6 +116,8 @@ def test_an_operator_that_onnx_has_not_is_refused() -> None:
         export_graph(graph_of(exotic))
 
 
-def test_an_unknown_score_is_answered_with_those_there_are(trained: TrainedModel) -> None:
-    with pytest.raises(RecipeError, match="'surprise' is none of reconstruction-error"):
+def test_an_error_of_an_unknown_score_lists_the_known_ones(trained: TrainedModel) -> None:
+    with pytest.raises(
+        RecipeError, match="'surprise' is not a score; there are reconstruction-error"
+    ):
         graph_functions(trained.autoencoder, trained.scaling, (8, 8, 1), ["surprise"])

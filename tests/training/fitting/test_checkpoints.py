@@ -45,7 +45,7 @@ def test_nothing_half_written_is_left_beside_the_checkpoints(folder: RunFolder) 
     }
 
 
-def test_a_truncated_checkpoint_is_refused(folder: RunFolder) -> None:
+def test_a_truncated_checkpoint_is_rejected(folder: RunFolder) -> None:
     weights = build_autoencoder(digits_recipe(), (8, 8, 1)).weights
     folder.save_latest(weights, HISTORY)
     path = folder.path / "latest.npz"
@@ -55,10 +55,10 @@ def test_a_truncated_checkpoint_is_refused(folder: RunFolder) -> None:
         folder.restore_latest(weights)
 
 
-def test_a_checkpoint_of_another_model_is_refused(folder: RunFolder) -> None:
+def test_a_checkpoint_of_another_model_is_rejected(folder: RunFolder) -> None:
     model = {**DIGITS["model"], "encoder": [{"layer": "flatten"}, {"layer": "dense", "units": 3}]}
     other = build_autoencoder(digits_recipe(model=model), (8, 8, 1)).weights
     folder.save_best(other)
 
-    with pytest.raises(RunCorrupted, match="holds 4 variables of another model, not the 6"):
+    with pytest.raises(RunCorrupted, match="has 4 variables of another model, this recipe has 6"):
         folder.restore_best(build_autoencoder(digits_recipe(), (8, 8, 1)).weights)

@@ -1,10 +1,10 @@
-"""The divergence of a variational code: eased in by warm-up and free bits, judged whole."""
+"""The divergence of a variational code: KL annealing and free bits in training only."""
 
 import numpy as np
 import pytest
 
-from tests.training.tiny_recipes import Silence, tiny_autoencoder, tiny_recipe, tiny_rows
-from training.fitting.objectives import divergence_share, mean_divergence
+from tests.training.tiny_recipes import NoProgress, tiny_autoencoder, tiny_recipe, tiny_rows
+from training.fitting.objectives import kl_annealing_weight, mean_divergence
 from training.fitting.trainer import Trainer
 from training.tensors import to_numpy
 
@@ -12,21 +12,21 @@ from training.tensors import to_numpy
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
-def test_warm_up_rises_linearly_from_nothing_to_the_whole() -> None:
+def test_the_annealing_weight_rises_linearly_from_0_to_1() -> None:
     objective = tiny_recipe("variational").objective.model_copy(update={"kl_warmup_epochs": 4})
-    shares = [divergence_share(objective, epoch) for epoch in range(1, 8)]
-    assert shares == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    weights = [kl_annealing_weight(objective, epoch) for epoch in range(1, 8)]
+    assert weights == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
 
 
-def test_without_warm_up_the_whole_divergence_counts_from_the_first_epoch() -> None:
-    assert divergence_share(tiny_recipe("conditional").objective, 1) == 1.0
+def test_without_annealing_the_full_divergence_counts_from_the_first_epoch() -> None:
+    assert kl_annealing_weight(tiny_recipe("conditional").objective, 1) == 1.0
 
 
-def test_training_warms_up_while_validation_counts_the_divergence_whole() -> None:
+def test_training_is_annealed_and_validation_is_not() -> None:
     kind = "variational"
     autoencoder, recipe = tiny_autoencoder(kind), tiny_recipe(kind)
     trainer = Trainer(autoencoder, recipe, tiny_rows(kind, 32), tiny_rows(kind, 16))
-    first, second = (trainer.run_epoch(epoch, Silence()) for epoch in (1, 2))
+    first, second = (trainer.run_epoch(epoch, NoProgress()) for epoch in (1, 2))
     assert first.training["divergence"] == 0.0
     assert second.training["divergence"] > 0.0
     # Two units with 0.1 free nats each, times a weight of 0.1: no validation goes below.

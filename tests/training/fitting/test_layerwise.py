@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.training.tiny_recipes import KINDS, Silence, tiny_autoencoder, tiny_recipe, tiny_rows
+from tests.training.tiny_recipes import KINDS, NoProgress, tiny_autoencoder, tiny_recipe, tiny_rows
 from training.errors import RecipeError
 from training.fitting.checkpoints import RunFolder
 from training.fitting.layerwise import fit_layerwise
@@ -22,7 +22,7 @@ ROWS = tiny_rows(KIND, 48, 1), tiny_rows(KIND, 16, 2)
 
 def fitted_weights(recipe: Recipe, runs_dir: Path) -> dict[str, np.ndarray]:
     autoencoder = tiny_autoencoder(KIND)
-    fit_layerwise(autoencoder, recipe, ROWS, RunFolder(runs_dir, recipe), Silence())
+    fit_layerwise(autoencoder, recipe, ROWS, RunFolder(runs_dir, recipe), NoProgress())
     return {variable.path: to_numpy(variable) for variable in autoencoder.weights}
 
 
@@ -57,7 +57,7 @@ def test_the_first_stage_trains_the_outermost_layers(tmp_path: Path) -> None:
 
 def test_the_second_stage_learns_to_give_the_first_ones_codes_back(tmp_path: Path) -> None:
     recipe = tiny_recipe(KIND)
-    fit_layerwise(tiny_autoencoder(KIND), recipe, ROWS, RunFolder(tmp_path, recipe), Silence())
+    fit_layerwise(tiny_autoencoder(KIND), recipe, ROWS, RunFolder(tmp_path, recipe), NoProgress())
     run = RunFolder(tmp_path, recipe)
     assert sorted(path.name for path in run.path.iterdir()) == ["stage-1", "stage-2"]
 
@@ -65,7 +65,7 @@ def test_the_second_stage_learns_to_give_the_first_ones_codes_back(tmp_path: Pat
 def test_progress_counts_on_over_the_stages(tmp_path: Path) -> None:
     told: list[int] = []
 
-    class Listener(Silence):
+    class Listener(NoProgress):
         def finish_epoch(self, record: Any, best_epoch: int) -> None:
             assert best_epoch <= record.epoch
             told.append(record.epoch)
@@ -76,24 +76,24 @@ def test_progress_counts_on_over_the_stages(tmp_path: Path) -> None:
     )
     assert len(epochs) == 5
     assert told == [1, 2, 3, 4, 5]
-    assert recipe.most_epochs == 9
+    assert recipe.max_epochs == 9
 
 
 def test_without_stages_nothing_is_trained(tmp_path: Path) -> None:
     recipe = tiny_recipe("dense")
     autoencoder = tiny_autoencoder("dense")
     before = [to_numpy(variable) for variable in autoencoder.weights]
-    fit_layerwise(autoencoder, recipe, ROWS, RunFolder(tmp_path, recipe), Silence())
+    fit_layerwise(autoencoder, recipe, ROWS, RunFolder(tmp_path, recipe), NoProgress())
     after = [to_numpy(variable) for variable in autoencoder.weights]
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(before, after, strict=True))
 
 
-def test_stages_that_leave_layers_out_are_refused() -> None:
+def test_stages_that_leave_layers_out_are_rejected() -> None:
     with pytest.raises(RecipeError, match="2 encoder and 2 decoder layers in stages"):
         tiny_recipe(KIND, layerwise=stages()[:1])
 
 
-def test_a_stage_whose_layers_do_not_lead_back_is_refused(tmp_path: Path) -> None:
+def test_a_stage_whose_outputs_have_another_shape_is_rejected(tmp_path: Path) -> None:
     first, second = stages()
     wrong = [
         {**first, "encoder_layers": 2, "decoder_layers": 1},
@@ -101,4 +101,6 @@ def test_a_stage_whose_layers_do_not_lead_back_is_refused(tmp_path: Path) -> Non
     ]
     recipe = tiny_recipe(KIND, layerwise=wrong)
     with pytest.raises(RecipeError, match=r"layerwise\[0\]"):
-        fit_layerwise(tiny_autoencoder(KIND), recipe, ROWS, RunFolder(tmp_path, recipe), Silence())
+        fit_layerwise(
+            tiny_autoencoder(KIND), recipe, ROWS, RunFolder(tmp_path, recipe), NoProgress()
+        )

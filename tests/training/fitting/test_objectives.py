@@ -65,7 +65,7 @@ def test_terms_carry_their_weights() -> None:
 
 
 def test_the_loss_is_against_clean_rows() -> None:
-    recipe = digits_recipe(corruption={"kind": "dropout", "rate": 0.999})
+    recipe = digits_recipe(corruption={"kind": "masking", "rate": 0.999})
     autoencoder = build_autoencoder(recipe, (8, 8, 1))
     blank = np.zeros_like(ROWS)
 

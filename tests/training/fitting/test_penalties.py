@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import rel_entr
 
-from tests.training.tiny_recipes import Silence, tiny_autoencoder, tiny_recipe, tiny_rows
+from tests.training.tiny_recipes import NoProgress, tiny_autoencoder, tiny_recipe, tiny_rows
 from training.arrays import FloatArray
 from training.fitting.objectives import objective_terms
 from training.fitting.penalties import kl_sparsity, l1_activity, squared_jacobian_norms
@@ -44,7 +44,7 @@ def trained(kind: str, weight: float) -> Autoencoder:
     autoencoder = tiny_autoencoder(kind)
     trainer = Trainer(autoencoder, recipe, tiny_rows(kind, 128, 1), tiny_rows(kind, 16, 2))
     for epoch in range(1, 26):
-        trainer.run_epoch(epoch, Silence())
+        trainer.run_epoch(epoch, NoProgress())
     return autoencoder
 
 

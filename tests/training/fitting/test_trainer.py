@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.recipes import DIGITS, Silence, digits_recipe, with_training
+from tests.training.recipes import DIGITS, NoProgress, digits_recipe, with_training
 from training.data.datasets import load_dataset
 from training.errors import TrainingDiverged
 from training.fitting.checkpoints import RunFolder
@@ -27,7 +27,7 @@ def run(
 ) -> tuple[list[EpochRecord], list[np.ndarray]]:
     """Fit a fresh model; return its history and the weights it ended with."""
     trainer = new_trainer(recipe)
-    history = fit(trainer, recipe.training, RunFolder(runs_dir, recipe), progress or Silence())
+    history = fit(trainer, recipe.training, RunFolder(runs_dir, recipe), progress or NoProgress())
     return history, [to_numpy(weight) for weight in trainer.autoencoder.weights]
 
 
@@ -79,7 +79,7 @@ def test_training_lowers_the_loss_tells_of_every_epoch_and_is_not_repeated(
 ) -> None:
     told: list[tuple[int, int]] = []
 
-    class Listener(Silence):
+    class Listener(NoProgress):
         def finish_epoch(self, record: EpochRecord, best_epoch: int) -> None:
             told.append((record.epoch, best_epoch))
 

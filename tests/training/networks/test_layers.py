@@ -3,7 +3,7 @@ import pytest
 
 from tests.training.recipes import digits_recipe
 from training.networks.building import build_autoencoder
-from training.networks.layers import GaussianNoise, NearestUpsampling, NormalSampling, ValueDropout
+from training.networks.layers import GaussianNoise, MaskingNoise, NearestUpsampling, NormalSampling
 from training.seeds import Stream
 from training.tensors import to_numpy
 
@@ -19,11 +19,11 @@ def test_gaussian_noise_has_its_standard_deviation_and_is_clipped() -> None:
     assert (clipped.min(), clipped.max()) == (0.0, 1.0)
 
 
-def test_value_dropout_zeroes_its_share_and_leaves_the_rest() -> None:
-    dropped = to_numpy(ValueDropout(0.3)(ROWS))
+def test_masking_noise_zeroes_its_fraction_and_leaves_the_rest() -> None:
+    masked = to_numpy(MaskingNoise(0.3)(ROWS))
 
-    assert set(np.unique(dropped)) == {0.0, 0.5}
-    assert (dropped == 0).mean() == pytest.approx(0.3, abs=0.02)
+    assert set(np.unique(masked)) == {0.0, 0.5}
+    assert (masked == 0).mean() == pytest.approx(0.3, abs=0.02)
 
 
 def test_codes_are_drawn_from_their_posterior() -> None:
@@ -62,7 +62,7 @@ def test_noise_is_that_of_its_stream_whatever_was_drawn_before() -> None:
 
 
 def test_validation_rows_stay_clean_when_the_recipe_says_so() -> None:
-    corruption = {"kind": "dropout", "rate": 0.5, "in_validation": False}
+    corruption = {"kind": "masking", "rate": 0.5, "in_validation": False}
     autoencoder = build_autoencoder(digits_recipe(corruption=corruption), (8, 8, 1))
 
     assert autoencoder.corrupt(ROWS, validating=True) is ROWS

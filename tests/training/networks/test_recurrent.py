@@ -47,7 +47,7 @@ def test_the_code_depends_on_the_order_of_the_steps() -> None:
     assert not np.allclose(forward, backward)
 
 
-def test_a_recurrent_layer_on_rows_without_steps_is_refused() -> None:
+def test_a_recurrent_layer_on_rows_without_steps_is_rejected() -> None:
     model = KINDS["recurrent"]["model"]
     flat = [{"layer": "flatten"}, *model["encoder"]]
     with pytest.raises(RecipeError, match=r"model.encoder\[1\]: a lstm layer does not fit"):

@@ -7,7 +7,7 @@ from onnx import numpy_helper
 
 from tests.training.tiny_recipes import (
     KINDS,
-    Silence,
+    NoProgress,
     tiny_autoencoder,
     tiny_graphs,
     tiny_recipe,
@@ -29,7 +29,7 @@ def trained() -> Autoencoder:
     rows = tiny_rows("tied", 48)
     trainer = Trainer(autoencoder, tiny_recipe("tied"), rows, rows[:8])
     for epoch in (1, 2):
-        trainer.run_epoch(epoch, Silence())
+        trainer.run_epoch(epoch, NoProgress())
     return autoencoder
 
 
@@ -79,7 +79,7 @@ def test_the_exported_decoder_holds_the_transposed_kernels(trained: Autoencoder)
 def test_a_layer_tied_to_one_that_is_not_dense_is_refused() -> None:
     model = KINDS["tied"]["model"]
     decoder = [{"layer": "tied-dense", "encoder_layer": 0}, *model["decoder"][1:]]
-    with pytest.raises(RecipeError, match=r"model.decoder\[0\]: model.encoder\[0\] is no dense"):
+    with pytest.raises(RecipeError, match=r"model.decoder\[0\]: model.encoder\[0\] is not a dense"):
         tiny_recipe("tied", model={**model, "decoder": decoder})
 
 

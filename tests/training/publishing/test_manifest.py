@@ -8,7 +8,7 @@ from training.evaluation.priors import default_prior
 from training.fitting.trained_model import TrainedModel
 from training.pipeline import Publication
 from training.publishing.manifest import noise_spec
-from training.recipe.corruption import DropoutCorruption, GaussianCorruption
+from training.recipe.corruption import GaussianCorruption, MaskingCorruption
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +90,9 @@ def test_a_variational_model_draws_from_what_its_codes_were_trained_to_follow() 
 
 def test_noise_is_described_for_people() -> None:
     gaussian = GaussianCorruption(kind="gaussian", standard_deviation=0.5, clip=(0.0, 1.0))
-    dropout = DropoutCorruption(kind="dropout", rate=0.3)
+    masking = MaskingCorruption(kind="masking", rate=0.3)
 
     assert noise_spec(gaussian).description == (
         "independent normal noise of standard deviation 0.5, clipped to [0, 1]"
     )
-    assert noise_spec(dropout).level == 0.3
+    assert noise_spec(masking).level == 0.3

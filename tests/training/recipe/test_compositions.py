@@ -1,4 +1,4 @@
-"""Parts of a recipe that need or exclude each other, and the digests that checkpoints live by."""
+"""Parts of a recipe that need or exclude each other, and the digests of checkpoints."""
 
 from typing import Any
 
@@ -46,9 +46,9 @@ def test_what_a_recipe_newly_uses_changes_its_digest(override: str) -> None:
     assert load_recipe("digits-stacked", [override]).weights_digest() != plain.weights_digest()
 
 
-def test_corruption_digests_tell_rows_left_clean_apart() -> None:
-    partly = tiny_recipe("dropout-denoising")
-    wholly = tiny_recipe("dropout-denoising", corruption={"kind": "dropout", "rate": 0.5})
+def test_the_fraction_of_clean_rows_changes_the_digest() -> None:
+    partly = tiny_recipe("masking-denoising")
+    wholly = tiny_recipe("masking-denoising", corruption={"kind": "masking", "rate": 0.5})
     assert partly.weights_digest() != wholly.weights_digest()
 
 
@@ -67,7 +67,7 @@ def test_every_shipped_recipe_builds_a_network_that_leads_back_to_its_rows(name:
         (
             "dense",
             {"objective": {"reconstruction": "mean-squared-error", "kl_warmup_epochs": 2}},
-            "need a kl_weight to ease",
+            "need a kl_weight",
         ),
         (
             "dense",
@@ -77,17 +77,17 @@ def test_every_shipped_recipe_builds_a_network_that_leads_back_to_its_rows(name:
                     "penalties": [{"kind": "l1-activity", "weight": 0.1}] * 2,
                 }
             },
-            "two of one kind",
+            "two penalties of one kind",
         ),
         (
             "dense",
             {"objective": KINDS["kl-sparse"]["objective"]},
-            "codes come from a sigmoid",
+            "code layer is a sigmoid",
         ),
         (
             "tied",
             {"model": {**KINDS["tied"]["model"], "encoder": KINDS["tied"]["model"]["decoder"]}},
-            "only a decoder can be tied",
+            "tied-dense layers are for the decoder",
         ),
         (
             "variational",
@@ -96,7 +96,7 @@ def test_every_shipped_recipe_builds_a_network_that_leads_back_to_its_rows(name:
         ),
     ],
 )
-def test_contradictions_are_refused(kind: str, changes: dict[str, Any], message: str) -> None:
+def test_contradictions_are_rejected(kind: str, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         tiny_recipe(kind, **changes)
 

@@ -20,7 +20,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        ("data.validation_row", 3, "data.validation_row: a recipe has no such field"),
+        ("data.validation_row", 3, "data.validation_row: unknown field"),
         ("training.epochs", 0, "training.epochs: Input should be greater than 0"),
         ("training.epochs", "3", "training.epochs: Input should be a valid integer"),
         ("training.batch_rows", 2.5, "training.batch_rows: Input should be a valid integer"),
@@ -29,7 +29,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         (
             "model.encoder",
             [{"layer": "flatten"}, {"layer": "dense", "unit": 3}],
-            "model.encoder[1].units: this field is missing",
+            "model.encoder[1].units: missing field",
         ),
         (
             "model.encoder",
@@ -37,11 +37,11 @@ def changed(path: str, value: Any) -> dict[str, Any]:
             "model.encoder[0]: Input tag 'quantum' found using 'layer' does not match",
         ),
         ("name", "Digits!", "name: String should match pattern"),
-        ("objective.kl_weight", 1.0, "objective.kl_weight belongs to exactly the variational"),
+        ("objective.kl_weight", 1.0, "objective.kl_weight is required for variational models only"),
         (
             "training.schedule",
             {"kind": "cosine", "warmup_epochs": 4},
-            "4 warm-up epochs leave none of 4",
+            "4 warm-up epochs, expected fewer than the 4 epochs",
         ),
     ],
 )

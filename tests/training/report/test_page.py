@@ -1,4 +1,4 @@
-"""The page of a run: what applies to each kind of model, true figures, nothing from outside."""
+"""The page of a run: panels of each kind of model, figures, no references to other files."""
 
 import re
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from tests.training.tiny_recipes import Silence
+from tests.training.tiny_recipes import NoProgress
 from training.evaluation.assessing import assess
 from training.fitting.progress import Progress
 from training.pipeline import export_model, train_model
@@ -33,18 +33,23 @@ KINDS: dict[str, tuple[list[str], set[str], set[str]]] = {
     "plain": (
         ["digits-stacked", *TINY],
         {
-            *("Objective by epoch", "Did it really learn?", "Reconstructions", "Hardest rows"),
-            *("First two codes", "Principal components of codes", "Neighbourhoods of codes"),
+            *("Objective by epoch", "Gates", "Reconstructions", "Hardest rows"),
+            *("First two codes", "Principal components of codes", "Neighborhoods of codes"),
             *("Code histograms", "Joint distributions of units", "Activations by layer"),
             *("Samples: gaussian mixture", "Size of the mixture", "Paths between rows"),
-            *("Anomaly score: reconstruction error", "False-positive rates kept"),
+            *("Anomaly score: reconstruction error", "False-positive rates"),
             *("Figures", "Data", "Network", "Recipe"),
         },
-        {"Denoising", "Samples: standard normal", "Divergence by unit", "Abnormal rows found"},
+        {
+            "Denoising",
+            "Samples: standard normal",
+            "Divergence by unit",
+            "Receiver operating characteristic",
+        },
     ),
     "denoiser of chosen classes": (
         ["digits-stacked", *TINY, NOISE, 'data.normal_classes=["0","1","2","3","4","5"]'],
-        {"Denoising", "Reconstructions", "Abnormal rows found", "Thresholds"},
+        {"Denoising", "Reconstructions", "Receiver operating characteristic", "Thresholds"},
         {"Terms of the objective", "The code plane, decoded"},
     ),
     "variational": (
@@ -53,7 +58,7 @@ KINDS: dict[str, tuple[list[str], set[str], set[str]]] = {
             *("Terms of the objective", "Codes by class", "Codes with rows"),
             *("The code plane, decoded", "Samples: standard normal", "Samples: gaussian mixture"),
         },
-        {"Principal components of codes", "Neighbourhoods of codes", "First two codes"},
+        {"Principal components of codes", "Neighborhoods of codes", "First two codes"},
     ),
     "table": (
         ["sine-deep", *TINY],
@@ -63,8 +68,8 @@ KINDS: dict[str, tuple[list[str], set[str], set[str]]] = {
 }
 
 
-def silence() -> AbstractContextManager[Progress]:
-    return nullcontext(Silence())
+def no_progress() -> AbstractContextManager[Progress]:
+    return nullcontext(NoProgress())
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +79,7 @@ def subject_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Subj
     def make(kind: str) -> Subject:
         if kind not in made:
             name, *overrides = KINDS[kind][0]
-            model = train_model(load_recipe(name, overrides), runs_dir, silence())
+            model = train_model(load_recipe(name, overrides), runs_dir, no_progress())
             exported = export_model(model)
             made[kind] = Subject(model, exported, assess(model, exported))
         return made[kind]
@@ -135,7 +140,7 @@ def test_a_page_shows_what_applies_to_its_model(kind: str, page_of: Callable[[st
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_page_is_light_and_needs_nothing_from_outside(
+def test_a_page_is_small_and_refers_to_no_other_file(
     kind: str, page_of: Callable[[str], str]
 ) -> None:
     html = page_of(kind)
@@ -169,7 +174,7 @@ def test_the_same_run_gives_the_same_page(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_figure_stands_in_the_table(
+def test_every_figure_is_in_the_table(
     kind: str, subject_of: Callable[[str], Subject], page_of: Callable[[str], str]
 ) -> None:
     cells = re.findall(r'<td class="number">(.*?)</td>', page_of(kind))
@@ -181,10 +186,10 @@ def test_every_figure_stands_in_the_table(
 def test_the_area_under_the_curve_is_that_of_the_test_rows(
     subject_of: Callable[[str], Subject], page_of: Callable[[str], str]
 ) -> None:
-    answers = subject_of("denoiser of chosen classes").assessment.answers
-    area = roc_auc_score(answers.abnormal, answers.scores["reconstruction-error"])
+    results = subject_of("denoiser of chosen classes").assessment.results
+    area = roc_auc_score(results.abnormal, results.scores["reconstruction-error"])
 
-    assert f"the area under it is {area:.4f}" in page_of("denoiser of chosen classes")
+    assert f"the area under the curve is {area:.4f}" in page_of("denoiser of chosen classes")
 
 
 def test_every_gate_is_shown_with_its_state_and_a_waiver_with_its_reason(
@@ -193,21 +198,21 @@ def test_every_gate_is_shown_with_its_state_and_a_waiver_with_its_reason(
     subject = subject_of("plain")
     gates = subject.assessment.gates
     assert gates
-    refused = replace(gates[0], measured=-1.0, bound=0.0, side="above", waived=None)
-    waived = replace(refused, waived="to show <what> happens")
-    changed = replace(subject.assessment, gates=(refused, waived, *gates[1:]))
+    failed = replace(gates[0], measured=-1.0, bound=0.0, side="above", waived=None)
+    waived = replace(failed, waived="to show <what> happens")
+    changed = replace(subject.assessment, gates=(failed, waived, *gates[1:]))
 
     panels = learning_panels(replace(subject, assessment=changed))
 
     html = "".join(panel.to_html() for panel in panels)
-    assert '<li class="refused"><b>refused</b>' in html
+    assert '<li class="failed"><b>failed</b>' in html
     assert '<li class="waived"><b>waived</b>' in html
-    assert "Published all the same: to show &lt;what&gt; happens" in html
+    assert "Waived: to show &lt;what&gt; happens" in html
     for gate in gates[1:]:
         assert unescape(html).count(gate.finding) == 1
 
 
-def test_words_of_a_recipe_are_text_and_never_markup(subject_of: Callable[[str], Subject]) -> None:
+def test_text_of_a_recipe_is_escaped(subject_of: Callable[[str], Subject]) -> None:
     subject = subject_of("table")
     hostile = subject.model.recipe.model_copy(update={"description": "<script>alert(1)</script>"})
     changed: Any = replace(subject.model, recipe=hostile)

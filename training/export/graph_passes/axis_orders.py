@@ -1,7 +1,7 @@
-"""Channels-first inside a graph: axes that tf2onnx turns around without need.
+"""Removal of transpositions between channels-last and channels-first.
 
-Keras puts channels last, runtimes want them first. What is left of the difference after
-conversion is at the edges of a graph, and between pictures and dense layers.
+Keras has channels last, onnxruntime's convolutions channels first. tf2onnx transposes at the inputs
+and outputs of a graph, and between convolutions and dense layers.
 """
 
 import math
@@ -9,6 +9,11 @@ import math
 import numpy as np
 import onnx_ir as ir
 
+from training.export.graph_passes.constant_propagation import (
+    LAYOUT_OPERATORS,
+    propagate_constant_backward,
+    propagate_constant_forward,
+)
 from training.export.graph_passes.dense_layers import as_dense_layer
 from training.export.graph_passes.editing import (
     ELEMENTWISE_ACTIVATIONS,
@@ -20,11 +25,10 @@ from training.export.graph_passes.editing import (
     row_shape,
     write_weights,
 )
-from training.export.graph_passes.moves import MOVES, moved, moved_back
 
 
 def reshape_single_channels(graph: ir.Graph) -> None:
-    """Rewrite a ``Transpose`` that moves only axes of length 1 as a ``Reshape``, which is free.
+    """Rewrite a ``Transpose`` that moves only axes of length 1 as a ``Reshape``, without a copy.
 
     Args:
         graph: Changed in place; its shapes must have been inferred.
@@ -32,14 +36,14 @@ def reshape_single_channels(graph: ir.Graph) -> None:
     for node in list(graph):
         source, result = row_shape(node.inputs[0] if node.inputs else None), None
         if node.op_type == "Transpose" and source is not None and is_batch(node.inputs[0]):
-            result = moved(node, np.arange(math.prod(source)).reshape(source))
+            result = propagate_constant_forward(node, np.arange(math.prod(source)).reshape(source))
         if result is not None and (np.diff(result.ravel()) == 1).all():
             new = Replacement(graph)
             new.replace([node], new.node("Reshape", node.inputs[0], np.array([-1, *result.shape])))
 
 
 def merge_reshapes(graph: ir.Graph) -> None:
-    """Leave of several ``Reshape`` in a row the last, and none that changes nothing.
+    """Merge consecutive ``Reshape`` nodes into one, and remove those that keep the shape.
 
     Args:
         graph: Changed in place; its shapes must have been inferred.
@@ -64,7 +68,7 @@ def merge_reshapes(graph: ir.Graph) -> None:
 
 
 def reorder_dense_weights(graph: ir.Graph) -> None:
-    """Let the weights of a dense layer know the order of channels, rather than a ``Transpose``.
+    """Reorder the weights of a dense layer in place of a ``Transpose`` before or after it.
 
     Args:
         graph: Changed in place; its shapes must have been inferred.
@@ -78,9 +82,13 @@ def reorder_dense_weights(graph: ir.Graph) -> None:
 
 def _into_following_layer(graph: ir.Graph, transpose: ir.Node) -> bool:
     shape, value = row_shape(transpose.inputs[0]), transpose.outputs[0]
-    order = None if shape is None else moved(transpose, np.arange(math.prod(shape)).reshape(shape))
+    order = (
+        None
+        if shape is None
+        else propagate_constant_forward(transpose, np.arange(math.prod(shape)).reshape(shape))
+    )
     while order is not None and (reshape := only_consumer(value, "Reshape")):
-        order, value = moved(reshape, order), reshape.outputs[0]
+        order, value = propagate_constant_forward(reshape, order), reshape.outputs[0]
     dense = as_dense_layer(only_consumer(value, "Gemm"))
     if dense is None or order is None or transpose.inputs[0] is None:
         return False
@@ -96,14 +104,15 @@ def _into_following_layer(graph: ir.Graph, transpose: ir.Node) -> bool:
 def _into_preceding_layer(graph: ir.Graph, transpose: ir.Node) -> None:
     shape, value = row_shape(transpose.outputs[0]), transpose.inputs[0]
     order = None if shape is None else np.arange(math.prod(shape)).reshape(shape)
-    order = None if order is None else moved_back(transpose, order)
+    order = None if order is None else propagate_constant_backward(transpose, order)
     while order is not None and (node := producer(value, "Reshape", *ELEMENTWISE_ACTIVATIONS)):
-        order = moved_back(node, order) if node.op_type in MOVES else order
+        if node.op_type in LAYOUT_OPERATORS:
+            order = propagate_constant_backward(node, order)
         value = node.inputs[0]
     dense = as_dense_layer(producer(value, "Gemm"))
     if dense is None or order is None or shape is None:
         return
-    # order[u]: where behind the transposition the value of unit u lies.
+    # order[u]: position of unit u after the transposition.
     columns = np.argsort(order)
     write_weights(graph, dense.node, dense.kernel[:, columns], dense.bias[columns])
     new = Replacement(graph)
@@ -111,7 +120,7 @@ def _into_preceding_layer(graph: ir.Graph, transpose: ir.Node) -> None:
 
 
 def _path(first: ir.Node, end: ir.Node) -> list[ir.Node]:
-    """Return the chain of nodes from the first up to the one that feeds ``end``."""
+    """Return the chain of nodes from ``first`` to the producer of the input of ``end``."""
     path = [first]
     while (reader := only_consumer(path[-1].outputs[0], "Reshape")) and reader is not end:
         path.append(reader)

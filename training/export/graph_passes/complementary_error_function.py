@@ -1,4 +1,4 @@
-"""``Erfc``, which TensorFlow has and ONNX has not: tf2onnx lets it through as it is."""
+"""``Erfc``, an operator of TensorFlow that ONNX does not have and tf2onnx does not convert."""
 
 import numpy as np
 import onnx_ir as ir
@@ -7,7 +7,7 @@ from training.export.graph_passes.editing import Replacement
 
 
 def write_erfc_as_erf(graph: ir.Graph) -> None:
-    """Rewrite ``erfc(x)`` as ``1 - erf(x)``: the exact GELU is made of it.
+    """Rewrite ``erfc(x)``, a part of the exact GELU, as ``1 - erf(x)``.
 
     Args:
         graph: Changed in place.

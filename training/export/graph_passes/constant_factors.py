@@ -1,7 +1,7 @@
-"""Constant factors and offsets, taken into the weights of the layer before or after them.
+"""Folding of constant factors and offsets into the weights of a neighboring layer.
 
-Scaling between a client's units and the network's, and batch normalization, multiply and add
-constants. Where a dense layer or a convolution is next to them, its weights can do that.
+Scaling and batch normalization multiply by constants and add constants. The weights of a dense
+layer or convolution before or after them can include both.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from training.export.graph_passes.constant_propagation import (
+    propagate_constants_backward,
+    propagate_constants_forward,
+)
 from training.export.graph_passes.convolutions import Convolution, as_convolution
 from training.export.graph_passes.dense_layers import as_dense_layer
 from training.export.graph_passes.editing import (
@@ -21,13 +25,12 @@ from training.export.graph_passes.editing import (
     row_shape,
     write_weights,
 )
-from training.export.graph_passes.moves import before_moves, behind_moves
 
 _OPERATORS = ("Add", "Div", "Mul", "Sub")
 
-# Weights that subtract a large offset leave the small difference to float32. Scaled values are
-# around 1: with offsets of up to so many of them, no more than three bits are lost.
-LARGEST_OFFSET = 8.0
+# Weights that include a large offset compute a small difference of large float32 numbers. Scaled
+# values are around 1: offsets up to this lose at most three bits.
+MAX_OFFSET = 8.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class _Affine:
     """``source * factor + offset``, by one node or by several in a row.
 
     Attributes:
-        nodes: Each but the last feeds only the next.
+        nodes: A chain; each node but the last has only the next as consumer.
         source: A batch of rows.
         factor: For every value of a row, in the row's shape.
         offset: Likewise.
@@ -48,7 +51,7 @@ class _Affine:
 
 
 def fold_constant_factors(graph: ir.Graph) -> None:
-    """Take every constant factor and offset into the weights of a neighbour that can have it.
+    """Fold constant factors and offsets into the weights of the layer before or after them.
 
     Args:
         graph: Changed in place; its shapes must have been inferred.
@@ -61,7 +64,7 @@ def fold_constant_factors(graph: ir.Graph) -> None:
 
 
 def _affine_to(node: ir.Node) -> _Affine | None:
-    """Read a node, and those before it, as one factor and one offset."""
+    """Return a node and those before it as one factor and one offset."""
     last = _as_affine(node)
     if last is None:
         return None
@@ -95,7 +98,7 @@ def _as_affine(node: ir.Node) -> _Affine | None:
 
 
 def _for_every_value(rows: ir.Value | None, number: Constant | None) -> Constant | None:
-    """Repeat a constant as arithmetic with rows does, or return None where that needs more."""
+    """Broadcast a constant to the shape of a row; None if it does not broadcast to it."""
     shape = row_shape(rows)
     if shape is None or number is None or not is_batch(rows):
         return None
@@ -106,10 +109,10 @@ def _for_every_value(rows: ir.Value | None, number: Constant | None) -> Constant
 
 
 def _fold_into_producer(graph: ir.Graph, affine: _Affine) -> bool:
-    place = before_moves(affine.source, [affine.factor, affine.offset])
-    if place is None:
+    propagated = propagate_constants_backward(affine.source, [affine.factor, affine.offset])
+    if propagated is None:
         return False
-    value, (factor, offset) = place
+    value, (factor, offset) = propagated
     layer = producer(value, "Gemm", "Conv", "ConvTranspose")
     if dense := as_dense_layer(layer):
         kernel, bias = dense.kernel * factor, dense.bias * factor + offset
@@ -126,17 +129,19 @@ def _fold_into_producer(graph: ir.Graph, affine: _Affine) -> bool:
 
 
 def _fold_into_consumer(graph: ir.Graph, affine: _Affine) -> bool:
-    place = behind_moves(affine.nodes[-1].outputs[0], [affine.factor, affine.offset])
-    if place is None or np.abs(affine.offset).max(initial=0) > LARGEST_OFFSET:
+    propagated = propagate_constants_forward(
+        affine.nodes[-1].outputs[0], [affine.factor, affine.offset]
+    )
+    if propagated is None or np.abs(affine.offset).max(initial=0) > MAX_OFFSET:
         return False
-    value, (factor, offset) = place
+    value, (factor, offset) = propagated
     layer = only_consumer(value, "Gemm", "Conv")
     if dense := as_dense_layer(layer):
         kernel, bias = factor[:, np.newaxis] * dense.kernel, dense.bias + offset @ dense.kernel
         write_weights(graph, dense.node, kernel, bias)
         return True
     convolution = as_convolution(layer)
-    if convolution and _has_place_for(convolution, factor, offset):
+    if convolution and _can_include(convolution, factor, offset):
         kernel = convolution.kernel * factor[:, 0, 0].reshape(1, -1, 1, 1)
         added = np.einsum("oihw,i->o", convolution.kernel, offset[:, 0, 0])
         write_weights(graph, convolution.node, kernel, convolution.bias + added)
@@ -144,13 +149,13 @@ def _fold_into_consumer(graph: ir.Graph, affine: _Affine) -> bool:
     return False
 
 
-def _has_place_for(convolution: Convolution, factor: Constant, offset: Constant) -> bool:
-    # Zeros around the picture have no offset, and weights cannot tell them from the picture.
+def _can_include(convolution: Convolution, factor: Constant, offset: Constant) -> bool:
+    # Zeros of the padding would have to be without the offset.
     padded = any((*convolution.before, *convolution.after))
     offset_fits = not offset.any() or (not padded and _same_everywhere(offset))
     return _same_everywhere(factor) and offset_fits
 
 
 def _same_everywhere(array: Constant) -> bool:
-    """Say whether an array, (channels, height, width), has one value per channel."""
+    """Return whether an array, (channels, height, width), has one value per channel."""
     return array.ndim == 3 and bool((array == array[:, :1, :1]).all())

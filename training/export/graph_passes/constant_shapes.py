@@ -1,4 +1,4 @@
-"""Constants of the shape of a row, where a graph has something larger or smaller."""
+"""Constants in the shape of a row, in place of broadcast constants and computed shapes."""
 
 import math
 
@@ -15,14 +15,14 @@ from training.export.graph_passes.editing import (
     row_shape,
 )
 
-# onnxruntime repeats a smaller operand along the last axis by one call per place: up to fifty times
-# slower than a whole row. Longer axes are fast, and far larger rows are not worth a graph's bytes.
+# onnxruntime broadcasts along a short last axis up to fifty times slower than it adds a whole row.
+# Longer axes are fast, and the constants of larger rows would make the graph too large.
 SHORT_AXIS = 16
-MOST_VALUES = 2**16
+MAX_VALUES = 2**16
 
 
 def spread_constants_over_rows(graph: ir.Graph) -> None:
-    """Repeat a constant that meets rows with a short last axis, as channels and columns often are.
+    """Repeat constants over whole rows where the last axis is short.
 
     Args:
         graph: Changed in place; its shapes must have been inferred.
@@ -34,7 +34,7 @@ def spread_constants_over_rows(graph: ir.Graph) -> None:
             number, row = constant(node.inputs[position]), row_shape(node.inputs[other])
             if number is None or row is None or not is_batch(node.inputs[other]):
                 continue
-            worth_it = len(row) > 1 and row[-1] < SHORT_AXIS and math.prod(row) <= MOST_VALUES
+            worth_it = len(row) > 1 and row[-1] < SHORT_AXIS and math.prod(row) <= MAX_VALUES
             fits = number.ndim <= len(row) and np.broadcast_shapes(number.shape, row) == row
             if worth_it and fits and number.shape != row:
                 whole = np.broadcast_to(number, row)
@@ -42,9 +42,10 @@ def spread_constants_over_rows(graph: ir.Graph) -> None:
 
 
 def write_shapes_of_dense_inputs(graph: ir.Graph) -> None:
-    """Write down the shape that pixels or steps are given as rows of a dense layer.
+    """Make the shape of a dense layer's input, where pixels or steps are its rows, constant.
 
-    TensorFlow computes it from the batch. The layer's weights say all of it but the rows.
+    TensorFlow computes the shape from the batch. It follows from the layer's weights, but for the
+    number of rows.
 
     Args:
         graph: Changed in place; its shapes must have been inferred.
@@ -56,15 +57,14 @@ def write_shapes_of_dense_inputs(graph: ir.Graph) -> None:
         kernel = constant(product.inputs[1]) if product else None
         source, result = row_shape(node.inputs[0]), node.outputs[0].shape
         if source and result is not None and len(result) == 2 and kernel is not None:
-            # Two axes, and the product needs the second to be as long as the kernel.
+            # Of two axes; the second is as long as the kernel's first.
             node.replace_input_with(1, new_constant(graph, np.array([-1, kernel.shape[0]])))
 
 
 def write_filled_tensors_as_rows(graph: ir.Graph) -> None:
-    """Rewrite ``Mul(rows, ConstantOfShape(Shape(rows)))``, how TensorFlow repeats a row's numbers.
+    """Rewrite ``Mul(rows, ConstantOfShape(Shape(rows)))`` as a product with one constant row.
 
-    A constant of one row is repeated along the batch by the multiplication itself, and needs
-    no arithmetic with shapes.
+    The multiplication broadcasts the row along the batch, and no shape has to be computed.
 
     Args:
         graph: Changed in place; its shapes must have been inferred.

@@ -1,4 +1,4 @@
-"""Convolutions and upsamplings as the rewrites see them: every number known, nothing unusual."""
+"""Convolutions and nearest upsamplings with constant parameters, as rewrites read them."""
 
 from dataclasses import dataclass
 
@@ -17,8 +17,8 @@ class Convolution:
         source: Images, (rows, in channels, height, width).
         kernel: Shape (out channels, in channels, height, width).
         bias: Shape (out channels,).
-        before: Zeros in front of the rows and columns of an image.
-        after: Zeros behind them.
+        before: Zeros before the rows and columns of an image.
+        after: Zeros after them.
         strides: Steps along height and width.
     """
 
@@ -38,7 +38,7 @@ class Upsampling:
     Attributes:
         node: In the graph.
         source: The images before.
-        factor: How often a pixel is repeated along each of the two axes.
+        factor: Repetitions of a pixel along each of the two axes.
     """
 
     node: ir.Node
@@ -52,11 +52,11 @@ def as_convolution(node: ir.Node | None, operator: str = "Conv") -> Convolution 
     Args:
         node: Any node, or None.
         operator: ``Conv`` or ``ConvTranspose``. Of the latter, kernel axes 0 and 1 are swapped in
-            ONNX and here, and ``before`` and ``after`` are what is cut off.
+            ONNX and here, and ``before`` and ``after`` are cropped.
 
     Returns:
-        None unless it is one of two spatial axes, without groups or dilation, with a kernel
-        and a bias that are constants, and with its padding written out.
+        None unless it has two spatial axes, constant kernel and bias, explicit padding, and neither
+        groups nor dilation.
     """
     if node is None or node.op_type != operator:
         return None
@@ -90,7 +90,7 @@ def as_convolution(node: ir.Node | None, operator: str = "Conv") -> Convolution 
 
 
 def as_upsampling(node: ir.Node | None) -> Upsampling | None:
-    """Read a node as nearest upsampling of images by one whole number, written the plain way."""
+    """Read a node as nearest upsampling of images by one integer, in standard attributes."""
     if node is None or node.op_type != "Resize" or row_shape(node.outputs[0]) is None:
         return None
     source, _, scale_values, _ = inputs_of(node, 4)

@@ -1,4 +1,4 @@
-"""Dense layers as one node each, the form that every other rewrite of them reads."""
+"""Dense layers as one ``Gemm`` node each, the form that other rewrites read."""
 
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ class DenseLayer:
 
 
 def as_dense_layer(node: ir.Node | None) -> DenseLayer | None:
-    """Read a node as a dense layer, or return None if it is anything else."""
+    """Read a node as a dense layer; None if it is not one."""
     if node is None or node.op_type != "Gemm":
         return None
     _, weights, biases = inputs_of(node, 3)

@@ -1,4 +1,4 @@
-"""What every rewrite needs: constants as arrays, values of one use, new nodes in place of old."""
+"""Reading and editing of graphs for all rewrites: constants, consumers, replacement of nodes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 
 Constant = NDArray[Any]
 
-# One value in, the same shape out, every element by itself.
+# Of one input; applied to each element independently.
 ELEMENTWISE_ACTIVATIONS = (
     *("Elu", "HardSigmoid", "LeakyRelu", "Relu", "Selu", "Sigmoid", "Softplus", "Tanh"),
 )
 
 
 class Replacement:
-    """New nodes that compute one value, to be put where older nodes computed it."""
+    """New nodes that compute one value, in place of older nodes."""
 
     def __init__(self, graph: ir.Graph) -> None:
         """Start without nodes.
 
         Args:
-            graph: Where they will go.
+            graph: The graph that they are inserted into.
         """
         self._graph = graph
         self._nodes: list[ir.Node] = []
@@ -37,11 +37,11 @@ class Replacement:
         return node.outputs[0]
 
     def replace(self, old: Sequence[ir.Node], computed: ir.Value) -> None:
-        """Put the new nodes where the old ones were.
+        """Replace old nodes by the new ones.
 
         Args:
-            old: A chain: each node but the last feeds only the next.
-            computed: What now stands for the output of the last of them.
+            old: A chain: each node but the last has only the next as consumer.
+            computed: Replaces the output of the last of them.
         """
         last = old[-1]
         ir.convenience.replace_nodes_and_values(
@@ -60,12 +60,12 @@ def new_constant(graph: ir.Graph, array: Constant) -> ir.Value:
 
 
 def bypass(graph: ir.Graph, node: ir.Node, source: ir.Value) -> None:
-    """Let everything that reads a node's output read another value instead.
+    """Remove a node, and let its consumers read another value.
 
     Args:
         graph: Changed in place.
-        node: One that is no longer needed.
-        source: Of the same shape; read by nothing else if the node gives an output of the graph.
+        node: Removed.
+        source: Of the same shape; without other consumers if the node's output is one of the graph.
     """
     (output,) = node.outputs
     if output.is_graph_output():
@@ -75,26 +75,26 @@ def bypass(graph: ir.Graph, node: ir.Node, source: ir.Value) -> None:
 
 
 def write_weights(graph: ir.Graph, node: ir.Node, kernel: Constant, bias: Constant) -> None:
-    """Give a layer, whose second and third inputs are its weights, others."""
+    """Replace the weights of a layer: its second and third input."""
     node.resize_inputs(3)
     for position, array in enumerate((kernel, bias), 1):
         node.replace_input_with(position, new_constant(graph, array.astype(np.float32)))
 
 
 def constant(value: ir.Value | None) -> Constant | None:
-    """Return the array that a value always is, or None where it depends on the inputs."""
+    """Return the array of a constant value, or None if the value depends on the inputs."""
     tensor = None if value is None else value.const_value
     return None if tensor is None else tensor.numpy()
 
 
 def inputs_of(node: ir.Node, count: int) -> list[ir.Value | None]:
-    """Return so many inputs; optional ones that are left out are None."""
+    """Return the first inputs of a node; optional ones that are left out are None."""
     given = list(node.inputs[:count])
     return given + [None] * (count - len(given))
 
 
 def only_consumer(value: ir.Value, *operators: str) -> ir.Node | None:
-    """Return the one node that reads a value, if it is of these operators and nothing else does."""
+    """Return the only consumer of a value if it has one of these operators, else None."""
     uses = list(value.uses())
     if value.is_graph_output() or len(uses) != 1 or uses[0].node.op_type not in operators:
         return None
@@ -102,7 +102,7 @@ def only_consumer(value: ir.Value, *operators: str) -> ir.Node | None:
 
 
 def producer(value: ir.Value | None, *operators: str) -> ir.Node | None:
-    """Return the node that computes a value, if it is of these operators and for one reader."""
+    """Return the node that computes a value if it has one of these operators and one consumer."""
     node = None if value is None else value.producer()
     if value is None or node is None or node.op_type not in operators:
         return None
@@ -110,7 +110,7 @@ def producer(value: ir.Value | None, *operators: str) -> ir.Node | None:
 
 
 def row_shape(value: ir.Value | None) -> tuple[int, ...] | None:
-    """Return the shape behind the batch axis, or None unless all of it is known."""
+    """Return the shape after the batch axis, or None if a length is unknown."""
     if value is None or value.shape is None or len(value.shape) == 0:
         return None
     inner = [size for size in value.shape.dims[1:] if isinstance(size, int)]
@@ -118,7 +118,7 @@ def row_shape(value: ir.Value | None) -> tuple[int, ...] | None:
 
 
 def is_batch(value: ir.Value | None) -> bool:
-    """Say whether a value has a row for every row of the inputs, and not one for all of them."""
+    """Return whether a value has one row for every row of the inputs."""
     return (
         value is not None
         and value.const_value is None

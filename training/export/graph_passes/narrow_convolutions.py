@@ -1,9 +1,9 @@
-"""Convolutions that end in a few channels, as transposed convolutions.
+"""Convolutions to a few channels, rewritten as transposed convolutions.
 
-Runtimes compute convolutions in blocks of 8 or 16 output channels: one channel costs as much as
-sixteen. A transposed convolution is a matrix product over the input channels followed by a
-scattered sum, and wastes nothing. It also takes upsampling in front of it for free: repeating
-pixels and convolving is a transposed convolution with a stride.
+onnxruntime computes convolutions in blocks of 8 or 16 output channels: one channel costs as much as
+sixteen. A transposed convolution is a matrix product over the input channels and a scattered sum,
+without unused channels. It includes an upsampling before it at no cost: nearest upsampling and
+convolution are a transposed convolution with a stride.
 """
 
 import numpy as np
@@ -18,8 +18,8 @@ from training.export.graph_passes.convolutions import (
 from training.export.graph_passes.editing import Constant, Replacement, producer
 
 # Faster in all measured cases: kernels of 2x2 to 7x7, 1 row and 64 (benchmarks/RESULTS.md).
-MOST_FILTERS = 4
-FEWEST_CHANNELS = 8
+MAX_FILTERS = 4
+MIN_CHANNELS = 8
 
 
 def transpose_narrow_convolutions(graph: ir.Graph) -> None:
@@ -33,19 +33,19 @@ def transpose_narrow_convolutions(graph: ir.Graph) -> None:
         if convolution is None:
             continue
         upsampling = as_upsampling(producer(convolution.source, "Resize"))
-        if _pays(convolution):
+        if _is_faster(convolution):
             _transpose(graph, convolution, upsampling)
 
 
-def _pays(convolution: Convolution) -> bool:
+def _is_faster(convolution: Convolution) -> bool:
     filters, channels, *window = convolution.kernel.shape
     padding = (*convolution.before, *convolution.after)
     return (
-        filters <= MOST_FILTERS
-        and channels >= FEWEST_CHANNELS
+        filters <= MAX_FILTERS
+        and channels >= MIN_CHANNELS
         and min(window) > 1
         and convolution.strides == (1, 1)
-        # A transposed convolution can cut off what lies outside, but add nothing to it.
+        # A transposed convolution can crop its output, but not pad it.
         and all(zeros < size for zeros, size in zip(padding, window * 2, strict=True))
     )
 
@@ -72,11 +72,11 @@ def _transpose(graph: ir.Graph, convolution: Convolution, upsampling: Upsampling
 def transposed_kernel(kernel: Constant, factor: int) -> Constant:
     """Return the kernel of the transposed convolution that upsamples and convolves.
 
-    Each copy of a pixel spreads the mirrored kernel around it; copies lie side by side.
+    Each copy of a pixel adds the mirrored kernel around it; copies are adjacent.
 
     Args:
         kernel: Of the convolution, (out channels, in channels, height, width).
-        factor: How often pixels are repeated along each axis; 1 without upsampling.
+        factor: Repetitions of a pixel along each axis; 1 without upsampling.
 
     Returns:
         Shape (in channels, out channels, height + factor - 1, width + factor - 1).

@@ -1,4 +1,4 @@
-"""Nearest resizing by whole numbers, in the terms that runtimes have a fast path for."""
+"""Nearest resizing by integers, in the attributes that runtimes have a fast path for."""
 
 import numpy as np
 import onnx_ir as ir
@@ -13,10 +13,10 @@ _MODES = {
 
 
 def use_plain_nearest_resize(graph: ir.Graph) -> None:
-    """Rewrite what tf2onnx calls ``tf_half_pixel_for_nn``, which ONNX has dropped.
+    """Rewrite the mode ``tf_half_pixel_for_nn`` of tf2onnx, which ONNX no longer has.
 
-    For whole-number scales ``asymmetric`` with ``floor`` picks the same pixels. Sizes that are
-    computed from the batch become constant scales.
+    For integer scales ``asymmetric`` with ``floor`` picks the same pixels. Sizes that are computed
+    from the batch become constant scales.
 
     Args:
         graph: Changed in place; its shapes must have been inferred.

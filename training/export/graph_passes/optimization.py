@@ -1,4 +1,4 @@
-"""The order in which an exported graph is rewritten, before and after it is simplified."""
+"""The rewrites of an exported graph in their order, before and after simplification."""
 
 from collections.abc import Callable, Iterable
 
@@ -26,10 +26,10 @@ from training.export.graph_passes.upsampling_phases import convolve_before_upsam
 
 Rewrite = Callable[[ir.Graph], None]
 
-# tf2onnx's own spellings, without which a graph is not valid ONNX.
+# Replace what tf2onnx writes that is not valid ONNX.
 NORMALIZATIONS: tuple[Rewrite, ...] = (write_erfc_as_erf, use_plain_nearest_resize)
 
-# Each applies where it recognises all of a pattern, and leaves everything else.
+# Each applies where it recognizes a whole pattern, and leaves the rest unchanged.
 OPTIMIZATIONS: tuple[Rewrite, ...] = (
     leave_out_zero_states,
     take_last_state,
@@ -48,10 +48,10 @@ OPTIMIZATIONS: tuple[Rewrite, ...] = (
 
 
 def normalize(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Write a converted graph in standard ONNX, for whatever reads it next.
+    """Rewrite a converted graph in standard ONNX.
 
     Args:
-        model: As tf2onnx gives it; left as it is.
+        model: As returned by tf2onnx; not changed.
     """
     return rewritten(model, NORMALIZATIONS)
 
@@ -60,16 +60,16 @@ def optimize(model: onnx.ModelProto) -> onnx.ModelProto:
     """Rewrite a graph into one that computes the same and runs faster.
 
     Args:
-        model: Valid, with static shapes behind the batch axis; left as it is.
+        model: Valid, with static shapes after the batch axis; not changed.
     """
     return rewritten(model, OPTIMIZATIONS)
 
 
 def rewritten(model: onnx.ModelProto, rewrites: Iterable[Rewrite]) -> onnx.ModelProto:
-    """Apply rewrites in order, each to a graph with shapes and without nodes that nothing reads.
+    """Apply rewrites in order, with shapes inferred before and unused nodes removed after each.
 
     Args:
-        model: Left as it is.
+        model: Not changed.
         rewrites: Functions that change a graph in place.
     """
     intermediate = ir.from_proto(model)

@@ -1,19 +1,19 @@
-"""LSTMs that start from zeros and end in their last state, as ONNX says it by itself."""
+"""LSTMs with zeros as initial state, and with the last state as output, in ONNX's own terms."""
 
 import onnx_ir as ir
 
 from training.export.graph_passes.editing import Replacement, constant, inputs_of, only_consumer
 
-# Operators whose output is zeros when their first input is.
+# Operators whose output is all zeros if their first input is.
 _KEEP_ZEROS = {"Expand", "Identity", "Reshape", "Squeeze", "Tile", "Transpose", "Unsqueeze"}
 _INITIAL_STATES = (5, 6)  # positions of the optional inputs initial_h and initial_c
 
 
 def leave_out_zero_states(graph: ir.Graph) -> None:
-    """Drop initial states that are zeros: the default, and computed by a chain of shape operators.
+    """Remove initial states that are zeros, which is ONNX's default.
 
     Args:
-        graph: Changed in place; what only fed the states is left for removal.
+        graph: Changed in place; nodes that only computed the states are removed afterwards.
     """
     for node in graph:
         if node.op_type == "LSTM":
@@ -23,7 +23,7 @@ def leave_out_zero_states(graph: ir.Graph) -> None:
 
 
 def take_last_state(graph: ir.Graph) -> None:
-    """Read the state after the last step from the output that has it, not from all steps.
+    """Read the state after the last step from the output ``Y_h``, not from the states of all steps.
 
     Args:
         graph: Changed in place.
@@ -44,7 +44,7 @@ def take_last_state(graph: ir.Graph) -> None:
 
 
 def _state_after(node: ir.Node) -> ir.Value:
-    """Return the output Y_h, (1, rows, units), under a name: without one it is not given."""
+    """Return the output ``Y_h``, (1, rows, units), and name it, so that it is computed."""
     node.resize_outputs(max(2, len(node.outputs)))
     state = node.outputs[1]
     state.name = state.name or f"{node.outputs[0].name}_last"

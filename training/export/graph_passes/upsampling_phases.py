@@ -1,13 +1,12 @@
 """Upsampling and a convolution, computed at the low resolution as one convolution per phase.
 
-Copies of one pixel meet several weights of a kernel: the weights can be summed beforehand. Of
-upsampling by 2, output pixels fall into four phases, (even, odd) by (even, odd), and a 3x3 kernel
-becomes a 2x2 kernel for each: 2.25 times fewer products. The phases are channels of a picture of
-the low resolution.
+Copies of one pixel are multiplied with several weights of a kernel, which can be summed beforehand.
+After upsampling by 2, output pixels have four phases, (even, odd) by (even, odd), and a 3x3 kernel
+becomes a 2x2 kernel for each: 2.25 times fewer products. The phases are channels of an image of the
+low resolution.
 
-Putting phases back in their places costs more than it saves on onnxruntime, which keeps channels
-in blocks. So this is done only where a transposed convolution follows, which takes channels of a
-coarse picture as well as pixels of a fine one.
+Interleaving the phases costs more than it saves on onnxruntime, which stores channels in blocks. So
+the rewrite applies only before a transposed convolution, which can read phases from channels.
 
 Source: Shi et al., Real-time single image and video super-resolution using an efficient sub-pixel
     convolutional neural network, CVPR 2016 (phases as channels).
@@ -53,7 +52,7 @@ class _Chain:
 
 
 def convolve_before_upsampling(graph: ir.Graph) -> None:
-    """Rewrite every chain that fewer products suffice for.
+    """Rewrite every chain that needs fewer products this way.
 
     Args:
         graph: Changed in place; its shapes must have been inferred.
@@ -65,11 +64,11 @@ def convolve_before_upsampling(graph: ir.Graph) -> None:
 
 
 def phase_kernel(kernel: Constant, factor: int) -> Constant:
-    """Sum the weights that meet copies of one pixel.
+    """Sum the weights that are multiplied with copies of one pixel.
 
     Args:
-        kernel: Shape (out channels, in channels, height, width), for the upsampled picture.
-        factor: How often pixels are repeated along each axis.
+        kernel: Shape (out channels, in channels, height, width), for the upsampled image.
+        factor: Repetitions of a pixel along each axis.
 
     Returns:
         Shape (out channels, factor, factor, in channels, h, w): a kernel for the low resolution
@@ -88,16 +87,16 @@ def phase_kernel(kernel: Constant, factor: int) -> Constant:
 
 
 def phase_channels_kernel(kernel: Constant, strides: tuple[int, int], factor: int) -> Constant:
-    """Let a transposed convolution read phases from channels.
+    """Return the kernel of a transposed convolution that reads phases from channels.
 
     Args:
-        kernel: Shape (in channels, out channels, height, width), for a picture of pixels.
+        kernel: Shape (in channels, out channels, height, width), for an image of pixels.
         strides: Of the transposed convolution.
         factor: Phases along each axis.
 
     Returns:
-        Shape (in channels * factor ** 2, out channels, h, w), for a picture of phases, to be
-        used with strides ``factor`` times as long.
+        Shape (in channels * factor ** 2, out channels, h, w), for an image of phases; its strides
+        are ``factor`` times as long.
     """
     channels, filters, height, width = kernel.shape
     reach = (factor - 1) * strides[0], (factor - 1) * strides[1]
@@ -146,7 +145,7 @@ def _fits(chain: _Chain) -> bool:
 
 
 def _zeros_after(chain: _Chain) -> tuple[int, int]:
-    """Return how many zeros go behind rows and columns at the low resolution."""
+    """Return the number of zeros after rows and columns at the low resolution."""
     factor, kernel = chain.upsampling.factor, chain.convolution.kernel
     sizes = row_shape(chain.upsampling.source), row_shape(chain.convolution.node.outputs[0])
     if sizes[0] is None or sizes[1] is None:

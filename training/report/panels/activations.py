@@ -1,4 +1,4 @@
-"""What the layers of a network put out, read from Keras rather than from the exported graphs."""
+"""Activations of the layers of a network, computed in Keras, not in the exported graphs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class LayerActivations:
     """The outputs of one layer.
 
     Attributes:
-        title: The layer, and how many of its units are dead.
-        values: Some activations of all units, (values,).
+        title: Name of the layer, and number of dead units.
+        values: A sample of the activations of all units, (values,).
     """
 
     title: str
@@ -32,10 +32,10 @@ class LayerActivations:
 
 
 def layer_activations(subject: Subject) -> list[LayerActivations]:
-    """Read the activations of every layer that has a non-linearity, for some normal test rows.
+    """Compute the activations of every layer with a non-linearity, for some normal test rows.
 
     Args:
-        subject: The run; its encoder is run on clean rows, its decoder on their codes.
+        subject: The run; its encoder gets clean rows, its decoder their codes.
     """
     part = subject.model.split.normal_test()
     scaled = subject.model.scaling.scale(part.rows[:ROWS])
@@ -51,16 +51,17 @@ def layer_activations(subject: Subject) -> list[LayerActivations]:
 def stack_activations(
     name: str, stack: keras.Model, inputs: Any, conditions: FloatArray | None
 ) -> Iterator[LayerActivations]:
-    """Run a network and keep what every layer with a non-linearity puts out.
+    """Run a network and return the activations of every layer with a non-linearity.
 
     Args:
-        name: What to call the network.
+        name: Name of the network in titles.
         stack: An encoder or decoder.
         inputs: Its scaled rows or codes, (rows, ...).
-        conditions: Shape (rows, 1) where it takes them, else None.
+        conditions: Shape (rows, 1) if it takes them, else None.
 
     Yields:
-        One entry per layer, in order; a unit is dead when no row changes it.
+        One entry per layer, in order; a unit is dead if its range over rows is below
+        ``DEAD_RANGE``.
     """
     layers: list[Any] = [layer for layer in stack.layers if _is_activated(layer)]
     if not layers:

@@ -1,4 +1,4 @@
-"""What codes look like: maps of them, their units one by one and in pairs, and activations."""
+"""Panels of codes: maps, distributions of units one by one and in pairs, activations."""
 
 from collections.abc import Iterable
 
@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from service.bundle.manifest import ENCODER
 from training.arrays import FloatArray
+from training.evaluation.active_units import MIN_DIVERGENCE_NATS, divergence_by_dimension
 from training.report.panels.activations import layer_activations
 from training.report.panels.panel import Panel, table_element
 from training.report.panels.subject import Subject
@@ -25,18 +26,17 @@ from training.report.plots.maps import code_map
 from training.seeds import Stream, derived_seed
 
 MAP_POINTS = 2500
-NEIGHBOUR_MAP_POINTS = 1000  # some seconds of t-SNE
-LEAST_NEIGHBOUR_MAP_POINTS = 50
+NEIGHBOR_MAP_POINTS = 1000  # some seconds of t-SNE
+MIN_NEIGHBOR_MAP_POINTS = 50
 PERPLEXITY = 30.0
-MAX_NEIGHBOUR_MAP_UNITS = 50
+MAX_NEIGHBOR_MAP_UNITS = 50
 UNITS_SHOWN = 16
 UNITS_JOINED = 5
 MIN_UNITS_OF_ACTIVITY = 24
-COLLAPSED_NATS = 0.01
 
 
 def code_panels(subject: Subject) -> Iterable[Panel]:
-    """Show where test rows lie among the codes, and how the units of a code are used."""
+    """Show maps of the codes of test rows, and the distributions of their units."""
     yield from _map_panels(subject)
     yield from _unit_panels(subject)
     if subject.variational and subject.codes.shape[1] > 2:
@@ -53,7 +53,7 @@ def _map_panels(subject: Subject) -> Iterable[Panel]:
     if units == 2:
         yield _map_panel(subject, "Codes by class", "Test rows.", codes, chosen, "code")
         if subject.kind != "tabular":
-            note = "The same plane, with test rows where there is room for them."
+            note = "The same plane, with test rows drawn where there is room."
             yield _map_panel(
                 subject, "Codes with rows", note, codes, chosen, "code", thumbnails=True
             )
@@ -69,31 +69,31 @@ def _map_panels(subject: Subject) -> Iterable[Panel]:
     yield _map_panel(
         subject, "Principal components of codes", note, points, chosen, "component", thumbnails=True
     )
-    if len(chosen) >= LEAST_NEIGHBOUR_MAP_POINTS:
-        yield _neighbour_map_panel(subject)
+    if len(chosen) >= MIN_NEIGHBOR_MAP_POINTS:
+        yield _neighbor_map_panel(subject)
 
 
-def _neighbour_map_panel(subject: Subject) -> Panel:
-    """Lay out codes so that neighbours stay neighbours.
+def _neighbor_map_panel(subject: Subject) -> Panel:
+    """Map codes to the plane so that neighbors remain neighbors.
 
     Source: van der Maaten and Hinton, Visualizing data using t-SNE, JMLR 2008.
     """
-    chosen = subject.thinned_test_rows(NEIGHBOUR_MAP_POINTS)
+    chosen = subject.thinned_test_rows(NEIGHBOR_MAP_POINTS)
     codes = subject.codes[chosen].astype(np.float64)
-    if codes.shape[1] > MAX_NEIGHBOUR_MAP_UNITS:
-        codes = PCA(MAX_NEIGHBOUR_MAP_UNITS, random_state=0).fit_transform(codes)
+    if codes.shape[1] > MAX_NEIGHBOR_MAP_UNITS:
+        codes = PCA(MAX_NEIGHBOR_MAP_UNITS, random_state=0).fit_transform(codes)
     layout = TSNE(
         perplexity=min(PERPLEXITY, len(codes) / 4),
         init="pca",
         max_iter=750,
         random_state=derived_seed(subject.model.recipe.seed, Stream.ILLUSTRATION),
     )
-    note = f"t-SNE of {len(codes)} test rows: what is near here is near among the codes."
-    # Its threads wait for each other at every step: on busy cores one alone is many times faster.
+    note = f"t-SNE of {len(codes)} test rows: rows that are near here have similar codes."
+    # Threads synchronize at every step: on busy cores one thread is many times faster.
     with threadpool_limits(1):
         points = layout.fit_transform(codes)
     return _map_panel(
-        subject, "Neighbourhoods of codes", note, points, chosen, "t-SNE", thumbnails=True
+        subject, "Neighborhoods of codes", note, points, chosen, "t-SNE", thumbnails=True
     )
 
 
@@ -114,7 +114,7 @@ def _map_panel(
 
 
 def _unit_panels(subject: Subject) -> Iterable[Panel]:
-    normal = subject.codes[~subject.assessment.answers.abnormal]
+    normal = subject.codes[~subject.assessment.results.abnormal]
     units = normal.shape[1]
     spread = np.argsort(normal.std(axis=0), kind="stable")[::-1]
     shown = np.sort(spread[:UNITS_SHOWN])
@@ -156,37 +156,32 @@ def _moments_table(codes: FloatArray, units: np.ndarray) -> str:
 
 def _divergence_panel(subject: Subject) -> Panel:
     test = subject.model.split.normal_test()
-    means, log_variances = (
-        part.astype(np.float64)
-        for part in subject.exported.run(ENCODER, test.rows, test.conditions)
-    )
-    divergences = 0.5 * (np.square(means) + np.exp(log_variances) - 1 - log_variances).mean(axis=0)
-    live = int((divergences >= COLLAPSED_NATS).sum())
+    means, log_variances = subject.exported.run(ENCODER, test.rows, test.conditions)
+    divergences = divergence_by_dimension(means, log_variances)
+    active = int((divergences > MIN_DIVERGENCE_NATS).sum())
     return Panel(
         "Divergence by unit",
-        f"Of the posterior from N(0, 1), on average over normal test rows: {live} of"
-        f" {len(divergences)} units carry more than {COLLAPSED_NATS:g} nats,"
-        f" {divergences.sum():.1f} in all.",
-        divergence_bars(divergences, COLLAPSED_NATS),
+        f"KL divergence of the posterior from N(0, 1), as a mean over normal test rows: {active} of"
+        f" {len(divergences)} units are active, with more than {MIN_DIVERGENCE_NATS:g} nats;"
+        f" {divergences.sum():.1f} nats in all.",
+        divergence_bars(divergences, MIN_DIVERGENCE_NATS),
     )
 
 
 def _activation_panels(subject: Subject) -> Iterable[Panel]:
-    codes = subject.codes[~subject.assessment.answers.abnormal]
+    codes = subject.codes[~subject.assessment.results.abnormal]
     if codes.shape[1] >= MIN_UNITS_OF_ACTIVITY:
         zeros = float((codes == 0).mean())
         yield Panel(
             "Activity of the code",
-            f"How active its {codes.shape[1]} units are on average; {zeros:.0%} of all"
-            " activations are 0.",
+            f"Mean activation of its {codes.shape[1]} units; {zeros:.0%} of all activations are 0.",
             activity_histogram(codes.mean(axis=0)),
         )
     layers = layer_activations(subject)
     if layers:
         yield Panel(
             "Activations by layer",
-            "What the layers of the network put out for normal test rows, and how many of their"
-            " units never change.",
+            "Outputs of the layers for normal test rows; a dead unit is constant.",
             activation_histograms({layer.title: layer.values for layer in layers}),
             wide=True,
         )

@@ -1,4 +1,4 @@
-"""What the decoder makes of codes that no row has: draws, paths between rows, the whole plane."""
+"""Panels of generation: samples, the decoded plane or line of codes, paths between rows."""
 
 from collections.abc import Iterable
 from statistics import NormalDist
@@ -8,7 +8,7 @@ import numpy as np
 from service.inference.sampling import Prior, StandardNormal
 from training.arrays import FloatArray
 from training.evaluation.priors import GAUSSIAN_MIXTURE, STANDARD_NORMAL, default_prior
-from training.report.panels.panel import Panel, image_element, words
+from training.report.panels.panel import Panel, image_element, readable_name
 from training.report.panels.subject import Subject
 from training.report.plots.curves import criterion_curve
 from training.report.plots.rows import image_mosaic, plane_points, series_panels
@@ -28,25 +28,25 @@ SERIES_PATH_STEPS = 4
 
 
 def generation_panels(subject: Subject) -> Iterable[Panel]:
-    """Show samples, the decoded plane or line of small codes, and paths between rows."""
+    """Show samples, the decoded plane or line of one or two units, and paths between rows."""
     mixture = subject.assessment.density.mixture
     priors: dict[str, Prior] = {GAUSSIAN_MIXTURE: mixture}
     if subject.variational:
         priors = {STANDARD_NORMAL: StandardNormal(mixture.dimensions), **priors}
-    for name, prior in priors.items() if _can_be_seen(subject) else ():
+    for name, prior in priors.items() if _is_drawable(subject) else ():
         yield _sample_panel(subject, name, prior)
     units = subject.codes.shape[1]
     if units == 2 and subject.kind != "tabular":
         yield _plane_panel(subject)
     yield _mixture_panel(subject)
-    if units == 1 and _can_be_seen(subject):
+    if units == 1 and _is_drawable(subject):
         yield _line_panel(subject)
     if subject.kind != "tabular":
         yield _path_panel(subject)
 
 
-def _can_be_seen(subject: Subject) -> bool:
-    """Tell whether rows make a picture: those of one column do not."""
+def _is_drawable(subject: Subject) -> bool:
+    """Return whether rows can be drawn: rows of one column cannot."""
     return subject.kind != "tabular" or len(subject.column_names()) > 1
 
 
@@ -54,9 +54,10 @@ def _sample_panel(subject: Subject, name: str, prior: Prior) -> Panel:
     counts = {"image": IMAGES_A_SIDE**2, "series": SERIES_DRAWN, "tabular": POINTS_DRAWN}
     random = generator(subject.model.recipe.seed, Stream.ILLUSTRATION)
     samples = subject.decode(prior.draw(counts[subject.kind], random))
-    usual = name == default_prior(variational=subject.variational)
-    note = f"Decoded draws from the {words(name)}{', the default prior' if usual else ''}."
-    title = f"Samples: {words(name)}"
+    is_default = name == default_prior(variational=subject.variational)
+    default = ", the default prior" if is_default else ""
+    note = f"Decoded draws from the {readable_name(name)}{default}."
+    title = f"Samples: {readable_name(name)}"
     if subject.kind == "image":
         grid = samples.reshape(IMAGES_A_SIDE, IMAGES_A_SIDE, *samples.shape[1:])
         return Panel(title, note, image_element(image_mosaic(list(grid)), title.lower(), "square"))
@@ -75,8 +76,8 @@ def _mixture_panel(subject: Subject) -> Panel:
     where = ""
     if projection is not None:
         where = (
-            f" It lies in the {len(projection)} principal dimensions of {subject.codes.shape[1]},"
-            f" which hold {density.explained_variance:.1%} of the variance."
+            f" It is fitted in {len(projection)} principal dimensions of {subject.codes.shape[1]},"
+            f" with {density.explained_variance:.1%} of the variance."
         )
     return Panel(
         "Size of the mixture",
@@ -98,7 +99,7 @@ def _plane_panel(subject: Subject) -> Panel:
         horizontal, vertical = np.linspace(ends[0], ends[1], side).astype(np.float32).T
         note = (
             f"Codes in even steps, from {ends[0][0]:.3g} to {ends[1][0]:.3g} across and from"
-            f" {ends[0][1]:.3g} to {ends[1][1]:.3g} upwards: where 99 % of test rows lie."
+            f" {ends[0][1]:.3g} to {ends[1][1]:.3g} upwards: the range of 99 % of test rows."
         )
     across, up = np.meshgrid(horizontal, vertical[::-1])
     decoded = subject.decode(np.stack([across.ravel(), up.ravel()], axis=1))
@@ -116,7 +117,7 @@ def _plane_panel(subject: Subject) -> Panel:
 def _line_panel(subject: Subject) -> Panel:
     low, high = (float(end) for end in np.quantile(subject.codes, QUANTILES))
     title = "The code line, decoded"
-    note = f"Codes in even steps from {low:.3g} to {high:.3g}: where 99 % of test rows lie."
+    note = f"Codes in even steps from {low:.3g} to {high:.3g}, the range of 99 % of test rows."
 
     def decoded(points: int) -> FloatArray:
         return subject.decode(np.linspace(low, high, points, dtype=np.float32)[:, np.newaxis])
@@ -140,40 +141,40 @@ def _line_panel(subject: Subject) -> Panel:
 
 
 def _path_panel(subject: Subject) -> Panel:
-    """Go from one row to another in a straight line, among the codes and among the rows."""
+    """Interpolate linearly between two rows, in code space and in row space."""
     steps = PATH_STEPS if subject.kind == "image" else SERIES_PATH_STEPS
-    shares = np.linspace(0, 1, steps, dtype=np.float32)
+    fractions = np.linspace(0, 1, steps, dtype=np.float32)
     pictures: list[str] = []
     title = "Paths between rows"
     for start, end in _pairs(subject)[: PATHS if subject.kind == "image" else 2]:
-        labels = np.where(shares < 1 / 2, *subject.test_labels[[start, end]])
-        among_codes = subject.decode(_blend(subject.codes, start, end, shares), labels)
-        among_rows = _blend(subject.test_rows, start, end, shares)
+        labels = np.where(fractions < 1 / 2, *subject.test_labels[[start, end]])
+        of_codes = subject.decode(_blend(subject.codes, start, end, fractions), labels)
+        of_rows = _blend(subject.test_rows, start, end, fractions)
         name = " to ".join(subject.classes[subject.test_labels[row]] for row in (start, end))
         if subject.kind == "image":
             framed = np.concatenate(
-                [subject.test_rows[[start]], among_codes, subject.test_rows[[end]]]
+                [subject.test_rows[[start]], of_codes, subject.test_rows[[end]]]
             )
-            blended = np.concatenate([among_rows[:1], among_rows, among_rows[-1:]])
+            blended = np.concatenate([of_rows[:1], of_rows, of_rows[-1:]])
             mosaic = image_mosaic([framed, blended])
             pictures.append(image_element(mosaic, f"path from {name}", "mosaic"))
             continue
         columns = [
-            (f"{name}: {share:.0%}", {"among codes": decoded, "among rows": blended})
-            for share, decoded, blended in zip(shares, among_codes, among_rows, strict=True)
+            (f"{name}: {fraction:.0%}", {"of codes": decoded, "of values": blended})
+            for fraction, decoded, blended in zip(fractions, of_codes, of_rows, strict=True)
         ]
         pictures.append(series_panels(columns, f"path from test row {start} to {end}"))
     note = (
-        "Straight from one test row to another: above among the codes, decoded, between the two"
-        " rows themselves; below among pixels."
+        "Linear interpolation between two test rows: above of their codes, decoded, between the"
+        " two rows; below of their pixels."
         if subject.kind == "image"
-        else "Straight from one test row to another, among the codes and among the values."
+        else "Linear interpolation between two test rows, of their codes and of their values."
     )
     return Panel(title, note, "\n".join(pictures), wide=True)
 
 
 def _pairs(subject: Subject) -> list[tuple[int, int]]:
-    """Choose pairs of test rows: two of one class first, then of different ones."""
+    """Return pairs of test rows: first of one class, then of different classes."""
     labels = subject.test_labels
     by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     same = [(int(rows[0]), int(rows[-1])) for rows in by_class[::-1] if len(rows) > 1]
@@ -184,6 +185,6 @@ def _pairs(subject: Subject) -> list[tuple[int, int]]:
     return [*same[1:2], *others, *same[:1], *same[2:]]
 
 
-def _blend(rows: FloatArray, start: int, end: int, shares: FloatArray) -> FloatArray:
-    weights = shares.reshape(-1, *(1,) * (rows.ndim - 1))
+def _blend(rows: FloatArray, start: int, end: int, fractions: FloatArray) -> FloatArray:
+    weights = fractions.reshape(-1, *(1,) * (rows.ndim - 1))
     return (1 - weights) * rows[start] + weights * rows[end]

@@ -1,4 +1,4 @@
-"""What a report is made of: panels, each a picture with one sentence about it."""
+"""Panels, which a report consists of: a title, a note, and a picture or table."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -13,11 +13,12 @@ class Panel:
     """One part of a page.
 
     Attributes:
-        title: What it shows.
-        note: How to read it.
-        content: HTML: a picture or a table.
-        wide: It takes the whole width of the page.
-        lone: It is wide for want of a neighbour; its picture keeps its size.
+        title: Heading.
+        note: Explanation.
+        content: HTML of a picture or table.
+        wide: The panel has the whole width of the page.
+        lone: The panel has the whole width since there is no other narrow one; its picture keeps
+            its size.
     """
 
     title: str
@@ -36,10 +37,7 @@ class Panel:
 
 
 def arranged(panels: Iterable[Panel]) -> list[Panel]:
-    """Put panels in an order that leaves no half of a row empty.
-
-    A narrow panel without a neighbour takes the next narrow one; the last of all stays alone.
-    """
+    """Reorder panels so that narrow ones are in pairs; a last one without a pair is ``lone``."""
     waiting = deque(panels)
     placed: list[Panel] = []
     while waiting:
@@ -47,12 +45,12 @@ def arranged(panels: Iterable[Panel]) -> list[Panel]:
         if panel.wide:
             placed.append(panel)
             continue
-        neighbour = next((other for other in waiting if not other.wide), None)
-        if neighbour is None:
+        neighbor = next((other for other in waiting if not other.wide), None)
+        if neighbor is None:
             placed.append(replace(panel, lone=True))
             continue
-        waiting.remove(neighbour)
-        placed += [panel, neighbour]
+        waiting.remove(neighbor)
+        placed += [panel, neighbor]
     return placed
 
 
@@ -61,14 +59,14 @@ def image_element(url: str, description: str, kind: str) -> str:
 
     Args:
         url: A ``data:`` URL.
-        description: What it shows, for who cannot see it.
-        kind: Class of the page's style sheet: ``mosaic`` or ``square``.
+        description: Alternative text.
+        kind: CSS class: ``mosaic`` or ``square``.
     """
     return f'<img class="{kind}" alt="{escape(description)}" src="{url}">'
 
 
 def table_element(head: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
-    """Return a ``<table>`` in which numbers stand to the right.
+    """Return a ``<table>`` with numbers aligned to the right.
 
     Args:
         head: One heading per column.
@@ -95,8 +93,8 @@ def _text(cell: str | float) -> str:
     return f"{cell:,}" if isinstance(cell, int) else f"{cell:.5g}"
 
 
-def words(name: str) -> str:
-    """Write the name of a figure, a score or a prior as people do."""
+def readable_name(name: str) -> str:
+    """Return the name of a figure, score or prior with spaces and the usual abbreviations."""
     text = name.replace("-", " ")
     for short, long in _ABBREVIATIONS.items():
         text = text.replace(short, long)

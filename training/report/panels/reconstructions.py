@@ -1,4 +1,4 @@
-"""What comes back through the code: of test rows, of noisy ones, and of the hardest ones."""
+"""Panels of reconstructions: test rows, noisy rows, rows with the largest errors."""
 
 from collections.abc import Iterable, Sequence
 
@@ -18,37 +18,39 @@ PLANES = ((0, 1), (0, 2), (1, 2))
 
 def reconstruction_panels(subject: Subject) -> Iterable[Panel]:
     """Show rows beside their reconstructions."""
-    answers = subject.assessment.answers
+    results = subject.assessment.results
     if subject.kind == "tabular":
         yield from _table_panels(subject)
         return
     chosen = subject.test_rows_class_by_class(
         IMAGES_ACROSS if subject.kind == "image" else SERIES_SHOWN
     )
-    if answers.corrupted is not None and answers.denoised is not None:
+    if results.corrupted is not None and results.denoised is not None:
         yield _rows_panel(
             subject,
             "Denoising",
             "From above: with the noise of training, denoised, and the clean test rows."
             if subject.kind == "image"
-            else "Test rows with the noise of training, and what comes back.",
+            else "Test rows with the noise of training, denoised and clean.",
             {
-                "with noise": answers.corrupted,
-                "denoised": answers.denoised,
+                "with noise": results.corrupted,
+                "denoised": results.denoised,
                 "clean": subject.test_rows,
             },
             chosen,
         )
-    pair = {"test row": subject.test_rows, "reconstruction": answers.outputs}
+    pair = {"test row": subject.test_rows, "reconstruction": results.reconstructions}
     if subject.kind == "image":
-        note = "Test rows, and below what comes back through the code."
+        note = "Test rows, and their reconstructions below."
     else:
-        note = f"Test rows and what comes back through the code; {_units(subject)}."
+        note = f"Test rows and their reconstructions; {_units(subject)}."
     yield _rows_panel(subject, "Reconstructions", note, pair, chosen)
-    normal = np.flatnonzero(~answers.abnormal)
-    errors = np.square(subject.test_rows - answers.outputs).reshape(len(subject.test_rows), -1)
+    normal = np.flatnonzero(~results.abnormal)
+    errors = np.square(subject.test_rows - results.reconstructions).reshape(
+        len(subject.test_rows), -1
+    )
     worst = normal[np.argsort(errors.mean(axis=1)[normal])[::-1]][: len(chosen)]
-    note = "The normal test rows of the largest mean squared error, the worst first."
+    note = "The normal test rows with the largest mean squared errors, in descending order."
     yield _rows_panel(subject, "Hardest rows", note, pair, worst.tolist())
 
 
@@ -74,12 +76,12 @@ def _rows_panel(
 
 def _table_panels(subject: Subject) -> Iterable[Panel]:
     chosen = subject.thinned_test_rows(TABLE_ROWS)
-    rows, outputs = subject.test_rows[chosen], subject.assessment.answers.outputs[chosen]
+    rows, outputs = subject.test_rows[chosen], subject.assessment.results.reconstructions[chosen]
     names = subject.column_names()
     if len(names) not in (2, 3):
         yield Panel(
             "Reconstructions by column",
-            f"What comes back, over what was given; {_units(subject)}.",
+            f"Reconstructed values over the values of test rows; {_units(subject)}.",
             column_panels(rows, outputs, names[:COLUMNS_SHOWN]),
             wide=True,
         )
@@ -87,7 +89,7 @@ def _table_panels(subject: Subject) -> Iterable[Panel]:
     for across, up in PLANES if len(names) > 2 else PLANES[:1]:
         groups = {"test rows": rows[:, [across, up]], "reconstructions": outputs[:, [across, up]]}
         title = f"Reconstructions: {names[across]} and {names[up]}"
-        note = f"Test rows and what comes back through the code; {_units(subject)}."
+        note = f"Test rows and their reconstructions; {_units(subject)}."
         yield Panel(title, note, plane_points(groups, (names[across], names[up]), title.lower()))
 
 

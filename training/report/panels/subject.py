@@ -1,4 +1,4 @@
-"""What a report is about, and what several of its panels ask of it."""
+"""The run that a report is about, and selections of its rows that several panels use."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ from training.fitting.trained_model import TrainedModel
 
 @dataclass(frozen=True)
 class Subject:
-    """A run's model, its graphs and what is known of it.
+    """A run: its model, graphs and assessment.
 
     Attributes:
         model: The trained model and its data.
         exported: Its graphs.
-        assessment: What is known of it.
+        assessment: What was measured of it.
     """
 
     model: TrainedModel
@@ -36,7 +36,7 @@ class Subject:
 
     @property
     def variational(self) -> bool:
-        """Codes are means of posteriors, and have a prior they were trained to follow."""
+        """Whether codes are posterior means, with a standard normal prior."""
         return self.model.autoencoder.variational
 
     @property
@@ -57,7 +57,7 @@ class Subject:
     @property
     def codes(self) -> FloatArray:
         """Codes of the test rows, flat: (rows, units)."""
-        codes = self.assessment.answers.codes
+        codes = self.assessment.results.codes
         return codes.reshape(len(codes), -1)
 
     def decode(self, codes: FloatArray, labels: IntegerArray | None = None) -> FloatArray:
@@ -65,8 +65,8 @@ class Subject:
 
         Args:
             codes: Shape (rows, units).
-            labels: What a conditional model takes each code for, (rows,); by default class after
-                class in turn. Other models know no class.
+            labels: Classes as the conditions of a conditional model, (rows,); by default the
+                classes in turn. Other models ignore them.
         """
         shaped = codes.reshape(len(codes), *self.code_shape)
         if self.model.split.test.conditions is None:
@@ -76,19 +76,19 @@ class Subject:
         return self.exported.decode(shaped, labels[:, np.newaxis].astype(np.float32))
 
     def thinned_test_rows(self, count: int) -> IntegerArray:
-        """Choose at most ``count`` test rows, evenly over all of them."""
+        """Return indices of at most ``count`` test rows, evenly spaced."""
         total = len(self.test_rows)
         return np.linspace(0, total - 1, min(total, count)).astype(np.int64)
 
     def test_rows_class_by_class(self, count: int) -> list[int]:
-        """Choose test rows class by class in turn, each the next of its class."""
+        """Return indices of test rows, one of each class in turn."""
         labels = self.test_labels
         by_class = [list(np.flatnonzero(labels == label)[:count]) for label in np.unique(labels)]
         turns = [rows[turn] for turn in range(count) for rows in by_class if turn < len(rows)]
         return [int(row) for row in turns[:count]]
 
     def column_names(self) -> list[str]:
-        """Name the columns of a table."""
+        """Return the names of a table's columns; numbered ones if the data has no names."""
         spec = self.model.dataset.input
         if spec.columns is not None:
             return [column.name for column in spec.columns]

@@ -1,4 +1,4 @@
-"""Curves: what training minimised, what the mixture's size costs, how anomalies are told."""
+"""Curves: objective by epoch, size of the mixture, anomaly detection."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from training.fitting.history import EpochRecord
 from training.report.plots.style import (
     BLUE,
-    CLASS_COLOURS,
+    CLASS_COLORS,
     GREEN,
     HALF_WIDTH,
     INK,
@@ -28,11 +28,11 @@ Curve = tuple[NDArray[np.floating], NDArray[np.floating]]
 
 
 def loss_curves(history: Sequence[EpochRecord], kept_epoch: int) -> str:
-    """Draw the objective by epoch, and mark the epoch whose weights were kept.
+    """Draw the objective by epoch, and mark the published epoch.
 
     Args:
         history: All epochs.
-        kept_epoch: The one whose weights were kept, from 1.
+        kept_epoch: The published epoch, from 1.
 
     Returns:
         An ``<svg>`` element.
@@ -52,11 +52,11 @@ def loss_curves(history: Sequence[EpochRecord], kept_epoch: int) -> str:
 
 
 def term_curves(history: Sequence[EpochRecord], kept_epoch: int) -> str:
-    """Draw the terms of an objective apart.
+    """Draw each term of an objective by epoch.
 
     Args:
-        history: All epochs; every one has the same terms.
-        kept_epoch: The one whose weights were kept, from 1.
+        history: All epochs, with the same terms.
+        kept_epoch: The published epoch, from 1.
 
     Returns:
         An ``<svg>`` element; solid lines are training, dashed ones validation.
@@ -65,11 +65,11 @@ def term_curves(history: Sequence[EpochRecord], kept_epoch: int) -> str:
     with styled():
         figure, axes = new_axes(HALF_WIDTH, _HEIGHT)
         values: list[float] = []
-        for name, colour in zip(history[0].training, CLASS_COLOURS[2:], strict=False):
+        for name, color in zip(history[0].training, CLASS_COLORS[2:], strict=False):
             training = [record.training[name] for record in history]
             validation = [record.validation.get(name, np.nan) for record in history]
-            axes.plot(epochs, training, color=colour, label=name)
-            axes.plot(epochs, validation, color=colour, linestyle="--")
+            axes.plot(epochs, training, color=color, label=name)
+            axes.plot(epochs, validation, color=color, linestyle="--")
             values += training
         _mark_kept(axes, kept_epoch, len(epochs))
         _finish_epochs(axes, values, "weighted term")
@@ -82,7 +82,7 @@ def criterion_curve(criteria: Mapping[int, float], chosen: int) -> str:
 
     Args:
         criteria: By number of components; lower is better.
-        chosen: The number that was taken.
+        chosen: The number that was chosen.
 
     Returns:
         An ``<svg>`` element.
@@ -105,7 +105,7 @@ def roc_curve(curve: Curve, operating_points: Mapping[str, tuple[float, float]])
 
     Args:
         curve: False-positive rates and true-positive rates, each (points,), ascending.
-        operating_points: The two rates that a threshold gives, by what to call it.
+        operating_points: False-positive and true-positive rate of a threshold, by its name.
 
     Returns:
         An ``<svg>`` element.
@@ -114,10 +114,10 @@ def roc_curve(curve: Curve, operating_points: Mapping[str, tuple[float, float]])
         figure, axes = new_axes(HALF_WIDTH, 3.4)
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
         axes.plot(*curve, color=BLUE)
-        for (name, point), colour in zip(
+        for (name, point), color in zip(
             operating_points.items(), (ORANGE, GREEN, RED), strict=False
         ):
-            axes.plot(*point, "o", color=colour, markersize=6, label=name, clip_on=False)
+            axes.plot(*point, "o", color=color, markersize=6, label=name, clip_on=False)
         axes.set(
             xlabel="false-positive rate",
             ylabel="true-positive rate",
@@ -128,12 +128,12 @@ def roc_curve(curve: Curve, operating_points: Mapping[str, tuple[float, float]])
         return to_svg(figure, "receiver operating characteristic")
 
 
-def calibration_curve(asked: NDArray[np.floating], measured: Curve, expected: Curve) -> str:
-    """Draw measured false-positive rates over those asked for, with the range of chance.
+def calibration_curve(requested: NDArray[np.floating], measured: Curve, expected: Curve) -> str:
+    """Draw measured false-positive rates over requested ones, with the range of chance.
 
     Args:
-        asked: Rates, (points,), above 0.
-        measured: The same rates, and the share of normal test rows that they flag.
+        requested: Rates, (points,), above 0.
+        measured: The same rates, and the share of normal test rows that are flagged.
         expected: Lower and upper bound of that share by chance, each (points,).
 
     Returns:
@@ -141,26 +141,28 @@ def calibration_curve(asked: NDArray[np.floating], measured: Curve, expected: Cu
     """
     with styled():
         figure, axes = new_axes(HALF_WIDTH, 3.4)
-        axes.fill_between(asked, *expected, color=INK, alpha=0.1, linewidth=0, label="99 % range")
-        axes.plot(asked, asked, color=INK, linewidth=0.8, linestyle=":")
-        floor = asked[0] / 2
+        axes.fill_between(
+            requested, *expected, color=INK, alpha=0.1, linewidth=0, label="99 % range"
+        )
+        axes.plot(requested, requested, color=INK, linewidth=0.8, linestyle=":")
+        floor = requested[0] / 2
         axes.plot(measured[0], np.maximum(measured[1], floor), color=BLUE, label="measured")
         axes.set(
             xscale="log",
             yscale="log",
-            xlabel="false-positive rate asked for",
+            xlabel="requested false-positive rate",
             ylabel="share of normal test rows",
             ylim=(floor, 1),
         )
         axes.legend(loc="upper left")
-        return to_svg(figure, "false-positive rate measured over asked for")
+        return to_svg(figure, "measured over requested false-positive rate")
 
 
 def _mark_kept(axes: Axes, kept_epoch: int, epochs: int) -> None:
     axes.axvline(kept_epoch, color=INK, linewidth=0.8, linestyle=":")
     late = kept_epoch > epochs / 2
     axes.annotate(
-        f"kept: epoch {kept_epoch}",
+        f"epoch {kept_epoch}",
         (kept_epoch, 0.94),
         xytext=(-4 if late else 4, 0),
         xycoords=("data", "axes fraction"),

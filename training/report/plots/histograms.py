@@ -1,4 +1,4 @@
-"""Distributions: of anomaly scores, of each unit of a code, of pairs of them, of activations."""
+"""Distributions of anomaly scores, of units of a code and pairs of them, of activations."""
 
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
@@ -18,14 +18,14 @@ from training.report.plots.style import (
     INK,
     ORANGE,
     RED,
-    density_colours,
+    density_colors,
     new_axes,
     new_panels,
     styled,
     to_svg,
 )
 
-NARROW_UNITS = 2  # so many histograms fit in half the page
+NARROW_UNITS = 2  # histograms that fit in half the page
 _SCORE_BINS = 60
 _BINS = 40
 _OUTLINE = "stepfilled"  # one shape instead of a bar per bin
@@ -36,11 +36,11 @@ _SHOWN_QUANTILES = (0.001, 0.999)
 def score_histogram(
     groups: Mapping[str, Scores], thresholds: Mapping[float, float | None], units: str
 ) -> str:
-    """Draw how the scores of several groups of rows are distributed, on a logarithmic axis.
+    """Draw the distribution of the scores of several groups of rows, on a logarithmic axis.
 
     Args:
         groups: Scores by name of the group, each (rows,).
-        thresholds: Score above which a row is an anomaly, by false-positive rate.
+        thresholds: By false-positive rate, the score above which a row is an anomaly.
         units: Of the scores.
 
     Returns:
@@ -52,8 +52,8 @@ def score_histogram(
     bins = _score_bins(everything, scale)
     with styled():
         figure, axes = new_axes(HALF_WIDTH, 3.0)
-        for (name, scores), colour in zip(groups.items(), (BLUE, GREEN, RED), strict=False):
-            _share_histogram(axes, scores, bins, colour, name)
+        for (name, scores), color in zip(groups.items(), (BLUE, GREEN, RED), strict=False):
+            _share_histogram(axes, scores, bins, color, name)
         heights = np.linspace(0.98, 0.8, len(thresholds))
         for (rate, threshold), height in zip(thresholds.items(), heights, strict=True):
             if threshold is not None:
@@ -104,10 +104,10 @@ def unit_histograms(columns: Mapping[str, FloatArray], *, standard_normal: bool)
 
 
 def joint_distributions(columns: Mapping[str, FloatArray]) -> str:
-    """Draw how each pair of units is distributed, and each unit alone on the diagonal.
+    """Draw the joint distribution of each pair of units, and of each unit on the diagonal.
 
     Args:
-        columns: Values of each unit by its name, (rows,); up to six fit.
+        columns: Values of each unit by its name, (rows,); at most six.
 
     Returns:
         An ``<svg>`` element.
@@ -142,10 +142,10 @@ def activation_histograms(layers: Mapping[str, FloatArray]) -> str:
     """Draw the distribution of a network's activations, layer by layer.
 
     Args:
-        layers: Activations by a name of the layer, each (values,).
+        layers: Activations by name of the layer, each (values,).
 
     Returns:
-        An ``<svg>`` element; counts are on a logarithmic axis, for many values may be 0.
+        An ``<svg>`` element; shares are on a logarithmic axis, since many values may be 0.
     """
     with styled():
         figure, panels = new_panels(len(layers), min(max(len(layers), 2), 5), FULL_WIDTH, 1.7)
@@ -160,7 +160,7 @@ def activation_histograms(layers: Mapping[str, FloatArray]) -> str:
 
 
 def activity_histogram(mean_activations: FloatArray) -> str:
-    """Draw how active the units of a code are on average.
+    """Draw the distribution of the mean activations of the units of a code.
 
     Args:
         mean_activations: Of each unit over rows, (units,).
@@ -186,23 +186,23 @@ def activity_histogram(mean_activations: FloatArray) -> str:
         return to_svg(figure, "mean activation of the units of the code")
 
 
-def divergence_bars(divergences: FloatArray, collapsed_below: float) -> str:
+def divergence_bars(divergences: NDArray[np.floating], inactive_below: float) -> str:
     """Draw the divergence of each unit of a variational code from its prior, largest first.
 
     Args:
         divergences: Mean over rows in nats, (units,).
-        collapsed_below: A unit under this carries nothing.
+        inactive_below: Divergence below which a unit is not active.
 
     Returns:
         An ``<svg>`` element.
     """
     order = np.argsort(divergences)[::-1]
     heights = divergences[order]
-    colours = [BLUE if height >= collapsed_below else RED for height in heights]
+    colors = [BLUE if height > inactive_below else RED for height in heights]
     with styled():
         figure, axes = new_axes(HALF_WIDTH, 2.7)
-        axes.bar(np.arange(len(order)), heights, color=colours, width=0.8)
-        axes.axhline(collapsed_below, color=ORANGE, linewidth=0.8, linestyle=":")
+        axes.bar(np.arange(len(order)), heights, color=colors, width=0.8)
+        axes.axhline(inactive_below, color=ORANGE, linewidth=0.8, linestyle=":")
         if len(order) <= 24:
             axes.set_xticks(np.arange(len(order)), [str(unit) for unit in order])
         axes.set(xlabel="unit", ylabel="divergence (nats)")
@@ -219,11 +219,11 @@ def _score_bins(scores: Scores, scale: str) -> list[float]:
 
 
 def _share_histogram(
-    axes: Axes, values: Scores, bins: Sequence[float], colour: str, name: str
+    axes: Axes, values: Scores, bins: Sequence[float], color: str, name: str
 ) -> None:
     weights = np.full(len(values), 1 / len(values))
-    axes.hist(values, bins, weights=weights, color=colour, alpha=0.22, histtype="stepfilled")
-    axes.hist(values, bins, weights=weights, color=colour, histtype="step", label=name)
+    axes.hist(values, bins, weights=weights, color=color, alpha=0.22, histtype="stepfilled")
+    axes.hist(values, bins, weights=weights, color=color, histtype="step", label=name)
 
 
 def _shown_range(values: FloatArray) -> tuple[float, float]:
@@ -239,8 +239,8 @@ def _joint_histogram(
     edges: tuple[Sequence[float], Sequence[float]],
 ) -> None:
     counts, *_ = np.histogram2d(across, up, bins=edges)
-    levels: NDArray[np.float64] = np.sqrt(counts.T)  # a few rows stay visible beside many
-    axes.pcolormesh(*edges, levels, cmap=density_colours(), rasterized=True)
+    levels: NDArray[np.float64] = np.sqrt(counts.T)  # so that single rows are visible beside many
+    axes.pcolormesh(*edges, levels, cmap=density_colors(), rasterized=True)
 
 
 def _label_outside(axes: Axes, label: str | None, axis: str) -> None:

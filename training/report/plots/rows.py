@@ -1,4 +1,4 @@
-"""Rows of data as one sees them: images in mosaics, series in small panels, tables in the plane."""
+"""Plots of rows: images in mosaics, series in small panels, tables in the plane."""
 
 import base64
 import io
@@ -22,13 +22,13 @@ from training.report.plots.style import (
     to_svg,
 )
 
-_SERIES_COLOURS = (BLUE, ORANGE, RED, GREEN)
+_SERIES_COLORS = (BLUE, ORANGE, RED, GREEN)
 _PANELS_ACROSS = 4
-_VECTOR_POINTS = 200  # more of them weigh less as a bitmap
+_VECTOR_POINTS = 200  # more points are smaller as a bitmap
 
 
 def image_mosaic(grid: Sequence[FloatArray]) -> str:
-    """Put images side by side in rows.
+    """Place images side by side in rows.
 
     Args:
         grid: One array per row of the mosaic, each (columns, height, width, channels), values
@@ -44,7 +44,7 @@ def image_mosaic(grid: Sequence[FloatArray]) -> str:
 
 
 def png_url(levels: NDArray[np.uint8]) -> str:
-    """Write pixels as a ``data:`` URL; (height, width) is grey, a third axis colour and alpha."""
+    """Return pixels as a ``data:`` URL: (height, width) is gray, a third axis color and alpha."""
     content = io.BytesIO()
     Image.fromarray(levels).save(content, "png", optimize=True)
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
@@ -55,7 +55,7 @@ def series_panels(columns: Sequence[tuple[str, Mapping[str, FloatArray]]], descr
 
     Args:
         columns: Title of each panel, and its lines by name, each (steps, channels).
-        description: What they show.
+        description: Alternative text.
 
     Returns:
         An ``<svg>`` element.
@@ -63,8 +63,8 @@ def series_panels(columns: Sequence[tuple[str, Mapping[str, FloatArray]]], descr
     with styled():
         figure, panels = new_panels(len(columns), _PANELS_ACROSS, FULL_WIDTH, 1.55, shared=True)
         for panel, (title, lines) in zip(panels, columns, strict=True):
-            for (name, values), colour in zip(lines.items(), _SERIES_COLOURS, strict=False):
-                panel.plot(values, color=colour, linewidth=1.2, label=name)
+            for (name, values), color in zip(lines.items(), _SERIES_COLORS, strict=False):
+                panel.plot(values, color=color, linewidth=1.2, label=name)
             panel.set_title(title)
         handles, names = panels[0].get_legend_handles_labels()
         if len(names) > 1:
@@ -83,29 +83,29 @@ def plane_points(
 
     Args:
         groups: Points by name of the group, each (points, 2).
-        axes_names: What the axes are.
-        description: What they show.
-        joined: Groups that are drawn as a line.
+        axes_names: Labels of the axes.
+        description: Alternative text.
+        joined: Groups that are drawn as lines.
 
     Returns:
         An ``<svg>`` element.
     """
     with styled():
         figure, axes = new_axes(HALF_WIDTH, 3.6)
-        for (name, points), colour in zip(groups.items(), _SERIES_COLOURS, strict=False):
+        for (name, points), color in zip(groups.items(), _SERIES_COLORS, strict=False):
             if name in joined:
-                axes.plot(*points.T, color=colour, label=name)
+                axes.plot(*points.T, color=color, label=name)
             else:
                 many = len(points) > _VECTOR_POINTS
-                axes.scatter(*points.T, s=9, color=colour, alpha=0.6, linewidths=0, rasterized=many)
-                axes.scatter([], [], s=18, color=colour, label=name)
+                axes.scatter(*points.T, s=9, color=color, alpha=0.6, linewidths=0, rasterized=many)
+                axes.scatter([], [], s=18, color=color, label=name)
         axes.set(xlabel=axes_names[0], ylabel=axes_names[1])
         figure.legend(loc="outside upper right", ncols=len(groups))
         return to_svg(figure, description)
 
 
 def column_panels(rows: FloatArray, reconstructions: FloatArray, names: Sequence[str]) -> str:
-    """Draw each column of a table's reconstructions over the column itself.
+    """Draw reconstructed values over given values, for each column of a table.
 
     Args:
         rows: Shape (rows, columns).
@@ -113,7 +113,7 @@ def column_panels(rows: FloatArray, reconstructions: FloatArray, names: Sequence
         names: Of the columns.
 
     Returns:
-        An ``<svg>`` element; on the dotted line lies what comes back as it was.
+        An ``<svg>`` element; exact reconstructions are on the dotted line.
     """
     with styled():
         figure, panels = new_panels(len(names), _PANELS_ACROSS, FULL_WIDTH, 2.6)

@@ -1,4 +1,4 @@
-"""How every picture of a report looks: SVG that takes the page's colours, light or dark."""
+"""The style of all plots: SVG in the colors of the page, light or dark."""
 
 import io
 import re
@@ -12,15 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 
-# Written by matplotlib, then replaced by what the page's style sheet says.
+# Placeholders in matplotlib's output, replaced by colors of the page's style sheet.
 INK, LINE = "#010203", "#040506"
-_PAGE_COLOURS = {INK: "currentColor", LINE: "var(--line)"}
+_PAGE_COLORS = {INK: "currentColor", LINE: "var(--line)"}
 BLUE, ORANGE, GREEN, RED = "#3b82c4", "#d97a1e", "#2f9e6b", "#c9364f"
-CLASS_COLOURS = (
+CLASS_COLORS = (
     *(BLUE, ORANGE, GREEN, RED, "#8a63c9"),
     *("#9a6b4b", "#d46aa8", "#7d8791", "#a8a420", "#22a3b5"),
 )
-# Widths in inches of a picture in half a page and across it: their text has one size on the page.
+# Widths in inches of a plot in half the page and across it, so that all text has one size.
 HALF_WIDTH, FULL_WIDTH = 5.2, 11.0
 _BITMAP_DPI = 110
 _STYLE: dict[Any, Any] = {
@@ -42,7 +42,7 @@ _COUNTED_IDENTIFIER = re.compile(r' id="[A-Za-z0-9.]+_\d+"')
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw and write figures in the reports' style."""
+    """Draw and write figures in the style of the report."""
     with mpl.rc_context(_STYLE):
         yield
 
@@ -64,11 +64,11 @@ def new_panels(
     """Start a figure of small panels, row by row.
 
     Args:
-        count: How many panels; the rest of the last row stays empty.
+        count: Number of panels; the rest of the last row is empty.
         across: Panels in a row.
         width_inches: ``HALF_WIDTH`` or ``FULL_WIDTH``.
         row_inches: Height of a row.
-        shared: All panels have the same axes.
+        shared: All panels have the same limits.
     """
     down = -(-count // across)
     figure = Figure(figsize=(width_inches, row_inches * down), layout="constrained")
@@ -78,23 +78,23 @@ def new_panels(
     return figure, list(panels[:count])
 
 
-def class_colour(label: int) -> str:
-    """Return the colour of a class; after ten they come again."""
-    return CLASS_COLOURS[label % len(CLASS_COLOURS)]
+def class_color(label: int) -> str:
+    """Return the color of a class; ten colors in turn."""
+    return CLASS_COLORS[label % len(CLASS_COLORS)]
 
 
-def density_colours() -> LinearSegmentedColormap:
-    """Return a scale from nothing at all to blue, so that the page shines through."""
+def density_colors() -> LinearSegmentedColormap:
+    """Return a color map from transparent to blue."""
     clear, full = (*to_rgb(BLUE), 0.0), (*to_rgb(BLUE), 1.0)
     return LinearSegmentedColormap.from_list("density", [clear, full])
 
 
 def to_svg(figure: Figure, description: str) -> str:
-    """Write a figure as an element of a page: no prologue, no date, no identifier twice.
+    """Return a figure as an ``<svg>`` element, without prologue, date and duplicate identifiers.
 
     Args:
-        figure: Drawn in the reports' style.
-        description: What it shows, for who cannot see it; no two pictures of a page share one.
+        figure: Drawn in the style of the report.
+        description: Alternative text, unique within a page.
     """
     content = io.StringIO()
     with mpl.rc_context({**_STYLE, "svg.hashsalt": description}):
@@ -103,6 +103,6 @@ def to_svg(figure: Figure, description: str) -> str:
         )
     text = content.getvalue()
     text = _COUNTED_IDENTIFIER.sub("", text[text.index("<svg") :])
-    for written, shown in _PAGE_COLOURS.items():
+    for written, shown in _PAGE_COLORS.items():
         text = text.replace(written, shown)
     return text.replace("<svg", f'<svg role="img" aria-label="{escape(description)}"', 1)

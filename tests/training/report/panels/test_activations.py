@@ -9,7 +9,7 @@ import pytest
 
 from tests.training.tiny_recipes import (
     KINDS,
-    Silence,
+    NoProgress,
     tiny_autoencoder,
     tiny_conditions,
     tiny_recipe,
@@ -34,7 +34,7 @@ def test_the_last_layer_with_an_activation_gives_what_the_decoder_gives(
     rows, conditions = tiny_rows(kind, ROWS), tiny_conditions(kind, ROWS)
     run = RunFolder(tmp_path, tiny_recipe(kind))
     # Fitting layer by layer uses the same layers in networks of their own.
-    fit_layerwise(autoencoder, tiny_recipe(kind), (rows, rows), run, Silence())
+    fit_layerwise(autoencoder, tiny_recipe(kind), (rows, rows), run, NoProgress())
     codes = autoencoder.encode(rows, conditions)[0]
 
     encoder = list(stack_activations("encoder", autoencoder.encoder, rows, conditions))
@@ -52,7 +52,7 @@ def test_units_that_never_change_are_counted_dead() -> None:
     inputs = keras.Input((3,))
     stack = keras.Model(inputs, layer(inputs))
     kernel, bias = np.ones((3, 5), np.float32), np.zeros(5, np.float32)
-    kernel[:, 1], bias[3] = -1, -100  # of positive rows, two units see nothing
+    kernel[:, 1], bias[3] = -1, -100  # of positive rows, two units are constant
     layer.set_weights([kernel, bias])
 
     (found,) = stack_activations("encoder", stack, np.random.default_rng(0).random((9, 3)), None)

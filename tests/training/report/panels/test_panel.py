@@ -1,9 +1,15 @@
-"""Panels: arranged without holes, written as safe HTML."""
+"""Panels: arranged in pairs, written as escaped HTML."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.report.panels.panel import Panel, arranged, image_element, table_element, words
+from training.report.panels.panel import (
+    Panel,
+    arranged,
+    image_element,
+    readable_name,
+    table_element,
+)
 
 
 def panels_of(widths: list[bool]) -> list[Panel]:
@@ -67,6 +73,6 @@ def test_an_image_describes_itself() -> None:
 
 
 def test_names_are_written_as_people_do() -> None:
-    assert words("denoised-psnr-db") == "denoised PSNR in dB"
-    assert words("standard-normal") == "standard normal"
-    assert words("error-over-pca") == "error over PCA"
+    assert readable_name("denoised-psnr-db") == "denoised PSNR in dB"
+    assert readable_name("standard-normal") == "standard normal"
+    assert readable_name("error-over-pca") == "error over PCA"
