@@ -31,7 +31,8 @@ from service.inference.graphs import DirectGraph, Ticket, run_to_completion
 from service.inference.session import FloatArray, SessionOptions
 from service.inference.verification import open_verified_sessions
 from service.memory import settle_memory
-from training.data.datasets import load_dataset
+from training.data.reading import read_rows
+from training.data.source_registry import open_source
 
 ROW_COUNTS = (1, 64)
 VALUES = 784
@@ -187,7 +188,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
-    pixels = load_dataset("mnist").rows[-max(ROW_COUNTS) :].reshape(-1, VALUES)
+    pixels = read_rows(open_source("mnist"))[-max(ROW_COUNTS) :].reshape(-1, VALUES)
     reconstructions = reconstruct(pixels)
     settle_memory()
     for verb, contests in (

@@ -18,8 +18,8 @@ from sklearn.metrics import roc_auc_score
 from service.bundle.storage import read_bundle_at
 from service.inference.session import FloatArray, SessionOptions
 from service.inference.verification import open_verified_sessions
-from training.data.datasets import load_dataset
-from training.data.splitting import split_dataset
+from training.data.source_registry import recipe_source
+from training.data.splitting import split_source
 from training.evaluation.metrics import binary_cross_entropy, peak_signal_to_noise_ratio
 from training.recipe.files import load_recipe
 
@@ -143,7 +143,7 @@ def draw_samples(client: Client, sheets: Path | None) -> None:
 def test_rows(recipe_name: str) -> tuple[FloatArray, np.ndarray]:
     """Return the test rows of a shipped recipe, and which of them are abnormal."""
     recipe = load_recipe(recipe_name)
-    split = split_dataset(load_dataset(recipe.data.dataset), recipe.data, recipe.seed)
+    split = split_source(recipe_source(recipe), recipe.data, recipe.seed)
     return split.test.rows, split.abnormal_test_rows()
 
 

@@ -54,7 +54,7 @@ def main() -> None:
         subspace_table(specimen for specimen in specimens if is_linear(specimen.recipe)),
         activation_table(s for s in specimens if _penalties(s) & {"l1-activity", "kl-sparsity"}),
         jacobian_table(with_plain_twins(specimens)),
-        neighbour_table(s for s in specimens if s.code_size == 2 and len(s.dataset.classes) > 1),
+        neighbour_table(s for s in specimens if s.code_size == 2 and len(s.data.classes) > 1),
     ):
         print_table(table)
 

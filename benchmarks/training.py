@@ -17,9 +17,9 @@ from typing import Any
 import keras
 
 from service.inference.session import FloatArray
-from training.data.datasets import load_dataset
 from training.data.scaling import fit_scaling
-from training.data.splitting import split_dataset
+from training.data.source_registry import recipe_source
+from training.data.splitting import split_source
 from training.fitting.history import EpochRecord
 from training.fitting.optimizers import build_optimizer
 from training.fitting.trainer import Trainer
@@ -97,7 +97,7 @@ def main() -> None:
 
 def scaled_rows(recipe: Recipe) -> tuple[FloatArray, FloatArray]:
     """Return the training and validation rows of a recipe as its network sees them."""
-    split = split_dataset(load_dataset(recipe.data.dataset), recipe.data, recipe.seed)
+    split = split_source(recipe_source(recipe), recipe.data, recipe.seed)
     scaling = fit_scaling(recipe.data.scaling, split.validation.rows)
     train, validation = (
         to_numpy(scaling.scale(part.rows)) for part in (split.train, split.validation)

@@ -21,9 +21,8 @@ from service.inference.graphs import DirectGraph, Ticket, run_to_completion
 from service.inference.session import SessionOptions
 from service.inference.verification import open_verified_sessions
 from training.arrays import FloatArray
-from training.data.datasets import load_dataset
-from training.data.splitting import split_dataset
-from training.recipe.data import DatasetName
+from training.data.source_registry import recipe_source
+from training.data.splitting import split_source
 from training.recipe.files import load_recipe
 
 COLUMNS = 9
@@ -111,8 +110,7 @@ def write_examples(
 
 def _test_rows(recipe_name: str) -> TestRows:
     recipe = load_recipe(recipe_name)
-    name: DatasetName = recipe.data.dataset
-    split = split_dataset(load_dataset(name), recipe.data, recipe.seed)
+    split = split_source(recipe_source(recipe), recipe.data, recipe.seed)
     return TestRows(split.test.rows, split.abnormal_test_rows())
 
 

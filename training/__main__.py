@@ -15,6 +15,7 @@ from service.bundle.storage import read_bundle_at
 from service.errors import LatentServeError
 from service.inference.verification import replay_golden
 from training.data.files import cache_dir
+from training.data.source_registry import recipe_source
 from training.errors import RecipeError
 from training.fitting.progress import show_progress
 from training.recipe.files import load_recipe
@@ -67,6 +68,7 @@ def train(
         if allow is not None and not allow.strip():
             raise typer.BadParameter("expected a reason", param_hint="--allow")
         configuration = load_recipe(recipe, overrides or [])
+        recipe_source(configuration)  # rejects an unknown data source
         with _without_native_messages():
             # TensorFlow takes seconds to import: a wrong recipe is rejected before.
             from training.pipeline import train_and_publish  # noqa: PLC0415

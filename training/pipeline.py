@@ -13,19 +13,21 @@ from pathlib import Path
 from service.bundle.manifest import REPORT_FILE, Metric
 from service.bundle.storage import BundleLocation, publish_bundle, read_bundle
 from service.inference.verification import replay_golden
-from training.data.datasets import load_dataset
 from training.data.scaling import fit_scaling
-from training.data.splitting import split_dataset
+from training.data.source import DataDescription
+from training.data.source_registry import recipe_source
+from training.data.splitting import Split, split_source
 from training.errors import GatesFailed
 from training.evaluation.assessing import assess
 from training.evaluation.assessment import GateResult
 from training.evaluation.gates import waive_gates
 from training.export.conversion import export_graph
 from training.export.exported_model import ExportedModel
+from training.export.fitted_scorer import fit_scorers
 from training.export.graph_functions import graph_functions
 from training.export.graph_runner import GraphRunner
 from training.export.parity import check_parity
-from training.export.scorers import scorer_named
+from training.export.scorer_registry import scorer_named
 from training.fitting.checkpoints import RunFolder
 from training.fitting.history import published_epoch
 from training.fitting.layerwise import fit_layerwise
@@ -107,11 +109,10 @@ def train_model(
     """
     for score in recipe.anomaly.scores:
         scorer_named(score)  # reject an unknown score before training
-    dataset = load_dataset(recipe.data.dataset, recipe.seed)
-    split = split_dataset(dataset, recipe.data, recipe.seed)
+    data, split = _read_data(recipe)
     scaling = fit_scaling(recipe.data.scaling, split.validation.rows)
-    categories = len(dataset.classes) if recipe.data.conditions else 0
-    autoencoder = build_autoencoder(recipe, dataset.input.shape, categories)
+    categories = len(data.classes) if recipe.data.conditions else 0
+    autoencoder = build_autoencoder(recipe, data.input.shape, categories)
     train, validation, test = (
         to_numpy(scaling.scale(part.rows))
         for part in (split.train, split.validation, split.normal_test())
@@ -133,11 +134,17 @@ def train_model(
         ),
         Metric(name="objective", value=sum(test_terms.values()), split="test", rows=len(test)),
     ]
-    return TrainedModel(recipe, dataset, split, scaling, autoencoder, history, metrics, stages)
+    return TrainedModel(recipe, data, split, scaling, autoencoder, history, metrics, stages)
+
+
+def _read_data(recipe: Recipe) -> tuple[DataDescription, Split]:
+    """Describe and split the data; what the source has in memory is released afterwards."""
+    source = recipe_source(recipe)
+    return source.describe(), split_source(source, recipe.data, recipe.seed)
 
 
 def export_model(model: TrainedModel) -> ExportedModel:
-    """Export every graph of a trained model, and compare it with Keras on validation rows.
+    """Fit scorers, export every graph, and compare each with Keras on validation rows.
 
     Raises:
         RecipeError: The recipe names an unknown score.
@@ -147,8 +154,8 @@ def export_model(model: TrainedModel) -> ExportedModel:
     functions = graph_functions(
         model.autoencoder,
         model.scaling,
-        model.dataset.input.shape,
-        model.recipe.anomaly.scores,
+        model.data.input.shape,
+        fit_scorers(model),
     )
     graphs = {graph.name: (graph.signature, export_graph(graph)) for graph in functions}
     exported = ExportedModel(graphs, GraphRunner(graphs), parity_error=0.0)

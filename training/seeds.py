@@ -25,6 +25,7 @@ class Stream(IntEnum):
     CODE_DENSITY = 6
     ILLUSTRATION = 7
     DATA = 8
+    SCORE = 9
 
 
 def generator(seed: int, stream: Stream, *indices: int) -> np.random.Generator:

@@ -30,10 +30,11 @@ OFFENCES = {
     "training-sees-the-contract": ("training/recipe/recipe.py", "service.settings"),
     "training-layers": ("training/data/splitting.py", "training.networks.stack"),
     "recipe-layers": ("training/recipe/part.py", "training.recipe.layers"),
-    "data-layers": ("training/data/datasets.py", "training.data.splitting"),
+    "data-layers": ("training/data/source.py", "training.data.in_memory"),
+    "independent-sources": ("training/data/sources/mnist.py", "training.data.sources.digits"),
     "network-layers": ("training/networks/stack.py", "training.networks.dense"),
     "fitting-layers": ("training/fitting/history.py", "training.fitting.checkpoints"),
-    "export-layers": ("training/export/scorers.py", "training.export.parity"),
+    "export-layers": ("training/export/graph_runner.py", "training.export.parity"),
     "graph-pass-layers": (
         "training/export/graph_passes/editing.py",
         "training.export.graph_passes.convolutions",

@@ -67,7 +67,11 @@ def test_a_finished_run_is_only_exported_again(tmp_path: Path) -> None:
     [
         (["digits"], "error: recipe 'digits' not found"),
         (["digits-vae", "--set", "training.epoch=3"], "training.epoch: unknown field"),
-        (["digits-vae", "--set", "data.test_rows=1500"], "leave none of 1797 to train on"),
+        (["digits-vae", "--set", "data.dataset=imagenet"], "'imagenet' is not a data source"),
+        (
+            ["digits-vae", "--set", "data.test_rows=1500"],
+            "expected fewer than the 1797 that there are",
+        ),
         (
             ["digits-vae", "--set", 'data.normal_classes=["ten"]'],
             "has no class 'ten'; it has 0, 1, 2",

@@ -7,7 +7,9 @@ import numpy as np
 
 from training.arrays import FloatArray
 from training.data.scaling import fit_scaling
+from training.export.fitted_scorer import FittedScorer
 from training.export.graph_functions import GraphFunction, graph_functions
+from training.export.scorers.reconstruction_error import ReconstructionError
 from training.fitting.history import EpochRecord
 from training.networks.autoencoder import Autoencoder
 from training.networks.building import build_autoencoder
@@ -216,7 +218,8 @@ def tiny_autoencoder(kind: str, **changes: Any) -> Autoencoder:
 def tiny_graphs(kind: str, autoencoder: Autoencoder) -> list[GraphFunction]:
     """Define the graphs of an autoencoder, without scaling."""
     scaling = fit_scaling("none", tiny_rows(kind, 8))
-    return graph_functions(autoencoder, scaling, row_shape(kind), ["reconstruction-error"])
+    scorer = FittedScorer("reconstruction-error", ReconstructionError(), {})
+    return graph_functions(autoencoder, scaling, row_shape(kind), [scorer])
 
 
 class NoProgress:

@@ -1,8 +1,8 @@
-"""Where data files lie: a folder of the user's, or a cache filled from the public originals.
+"""Files of public data sets: in a folder of the user, or downloaded once into a cache.
 
-``LATENTSERVE_DATA_DIR`` names the folder; there every file must be. Without it, files are
-downloaded once into ``$XDG_CACHE_HOME/latentserve`` (``~/.cache/latentserve``). Nothing is used
-before its content has the digest of the public original.
+- ``LATENTSERVE_DATA_DIR``, if set, is the folder that must have every file.
+- Otherwise files are downloaded into ``$XDG_CACHE_HOME/latentserve`` (``~/.cache/latentserve``).
+- The content of every file must have the digest of the public original.
 """
 
 import hashlib
@@ -29,10 +29,10 @@ class DataFile:
     """One file of a data set.
 
     Attributes:
-        folder: Name of the data set's folder, under the data folder and the cache alike.
-        name: File name there.
-        url: The public original.
-        sha256: Digest of the decoded content: the same file compressed anew has other bytes.
+        folder: Folder of the data set, in the data folder and in the cache.
+        name: Name of the file.
+        url: Address of the public original.
+        sha256: Digest of the decoded content, which does not depend on the compression.
     """
 
     folder: str
@@ -42,37 +42,37 @@ class DataFile:
 
 
 def data_dir() -> Path | None:
-    """Return the folder of the user's data files, or None when they are to be downloaded."""
+    """Return the folder of the user's data files, or None if files are downloaded."""
     folder = os.environ.get(DATA_DIR_VARIABLE)
     return Path(folder) if folder else None
 
 
 def cache_dir() -> Path:
-    """Return the folder that downloads are kept in."""
+    """Return the folder of downloaded files."""
     root = os.environ.get("XDG_CACHE_HOME")
     return (Path(root) if root else Path.home() / ".cache") / "latentserve"
 
 
 def local_file(file: DataFile) -> Path | None:
-    """Return where a data file lies in the user's folder, or None where it does not."""
+    """Return the path of a data file in the user's folder, or None if it is not there."""
     folder = data_dir()
     path = folder / file.folder / file.name if folder else None
     return path if path and path.is_file() else None
 
 
 def read_data_file(file: DataFile, decode: Decoder) -> bytes:
-    """Read a data file from the user's folder or the cache, downloading it if need be.
+    """Read a data file from the user's folder or the cache; download it if it is in neither.
 
     Args:
-        file: Which one.
-        decode: Turns its bytes into the content that the digest is of: decompresses them, say.
+        file: The file.
+        decode: From the bytes of the file to the content that the digest is of; decompression.
 
     Returns:
         The decoded content.
 
     Raises:
         DatasetUnavailable: The file is not in the user's folder, or cannot be downloaded.
-        DatasetCorrupted: Its content is not that of the public original.
+        DatasetCorrupted: The content does not have the digest.
     """
     local = data_dir()
     if local is not None:
@@ -102,7 +102,7 @@ def _verified(raw: bytes, file: DataFile, decode: Decoder) -> bytes:
     if found != file.sha256:
         raise DatasetCorrupted(
             f"{file.folder}/{file.name} is not the public original: its content has SHA-256"
-            f" {found}, expected is {file.sha256}"
+            f" {found}, expected {file.sha256}"
         )
     return content
 

@@ -1,4 +1,4 @@
-"""Scaling between a client's units and what the network sees, as layers that go into the graphs."""
+"""Scaling between raw units and the inputs of the network, as layers of the exported graphs."""
 
 from typing import Any, Literal
 
@@ -10,10 +10,10 @@ from training.tensors import Tensor
 
 
 class Scale(keras.layers.Layer):
-    """``(raw - center) / spread``, with the constants written into whatever graph it is part of.
+    """``(raw - center) / spread``, with constants that are part of every graph.
 
-    Keras's Normalization keeps its constants as tensors of the graph it was built in, which
-    cannot be exported from another.
+    Keras's Normalization has its constants as tensors of the graph in which it was built, and
+    cannot be exported in another.
     """
 
     def __init__(self, center: FloatArray, spread: FloatArray, **options: Any) -> None:
@@ -40,7 +40,7 @@ class Unscale(keras.layers.Layer):
 
 
 class Scaling:
-    """Both directions, with one pair of constants per channel, or per column of a table.
+    """Scaling and its inverse, with constants per channel, or per column of a table.
 
     Attributes:
         center: Shape (channels,) or (columns,), float32, raw units.
@@ -55,23 +55,23 @@ class Scaling:
         self._unscale = Unscale(center, spread, name="unscale")
 
     def scale(self, raw: Tensor) -> Tensor:
-        """Turn raw rows, (rows, *row shape), into what the network sees."""
+        """Return scaled rows for raw rows, (rows, *row shape)."""
         return raw if self.is_identity else self._scale(raw)
 
     def unscale(self, scaled: Tensor) -> Tensor:
-        """Turn what the network gives back into the client's units."""
+        """Return raw rows for scaled rows, (rows, *row shape)."""
         return scaled if self.is_identity else self._unscale(scaled)
 
 
 def fit_scaling(kind: Literal["none", "standardize", "unit-range"], rows: FloatArray) -> Scaling:
-    """Choose scaling constants from rows that the weights are not fitted to.
+    """Compute scaling constants from validation rows.
 
     Args:
         kind: As in a recipe's ``data.scaling``.
         rows: Validation rows in raw units, (rows, *row shape).
 
     Returns:
-        The scaling. A constant channel or column is only centered.
+        The scaling. A constant channel or column is centered only.
     """
     axes = tuple(range(rows.ndim - 1))
     zeros = np.zeros(rows.shape[-1], np.float32)

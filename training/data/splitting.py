@@ -1,8 +1,9 @@
-"""Four disjoint parts of a data set, each with one purpose.
+"""Four disjoint parts of the data, each with one purpose.
 
-Weights are fitted to ``train``. ``validation`` decides when to stop, the scaling constants and
-the size of the code density. ``calibration`` holds normal rows and is used once, after all that
-is fixed. ``test`` gives the reported figures.
+- ``train``: weights are fitted to it.
+- ``validation``: decides when to stop, scaling constants, and the size of the code density.
+- ``calibration``: normal rows, used once, after all that is fixed.
+- ``test``: gives the reported figures.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.arrays import FloatArray, IntegerArray
-from training.data.datasets import Dataset
+from training.data.reading import gather_rows
+from training.data.source import DataDescription, DataSource
 from training.errors import RecipeError
 from training.recipe.data import DataPart
 from training.seeds import Stream, generator
@@ -22,13 +24,13 @@ PartName = Literal["train", "validation", "calibration", "test"]
 
 @dataclass(frozen=True)
 class Part:
-    """Some rows of a data set.
+    """Some rows of the data.
 
     Attributes:
-        indices: Which rows of the data set, (rows,).
+        indices: Positions in the data, (rows,).
         rows: Raw units, (rows, *row shape).
         labels: Class of each row, (rows,).
-        conditions: What a conditional model is told beside each row, (rows, 1); None for others.
+        conditions: Second input of a conditional model, (rows, 1); None for other models.
     """
 
     indices: IntegerArray
@@ -42,13 +44,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Split:
-    """The four parts; no row is in two, and none left out unless the recipe limits training rows.
+    """The four parts; every row is in one, unless the recipe limits the training rows.
 
     Attributes:
         train: Normal rows.
         validation: Normal rows.
         calibration: Normal rows.
-        test: Normal rows, and every row that is not.
+        test: Normal rows, and all rows that are not normal.
         normal_labels: Labels of the classes that are normal.
     """
 
@@ -68,43 +70,63 @@ class Split:
         }
 
     def normal_test(self) -> Part:
-        """Return the test rows of normal classes alone."""
+        """Return the test rows of normal classes."""
         normal, test = ~self.abnormal_test_rows(), self.test
         conditions = None if test.conditions is None else test.conditions[normal]
         return Part(test.indices[normal], test.rows[normal], test.labels[normal], conditions)
 
     def abnormal_test_rows(self) -> NDArray[np.bool_]:
-        """Tell which test rows are of a class that is not normal, (rows,)."""
+        """Return which test rows are of a class that is not normal, (rows,)."""
         return ~np.isin(self.test.labels, self.normal_labels)
 
 
-def split_dataset(dataset: Dataset, data: DataPart, seed: int) -> Split:
-    """Split a data set in four as a recipe says.
+def split_source(source: DataSource, data: DataPart, seed: int) -> Split:
+    """Read a source, and split its rows into four parts as a recipe states.
 
-    Rows of classes that are not normal are all test rows. So are those of the data set's own
-    test set; without one, ``test_rows`` normal rows are drawn.
+    Rows of classes that are not normal are test rows, and so are those of the data's own test
+    set; without one, ``test_rows`` normal rows are drawn. Rows that are in no part are not kept in
+    memory.
 
     Args:
-        dataset: The rows.
+        source: The data.
         data: The recipe's part.
-        seed: The recipe's seed, which decides every draw.
+        seed: The recipe's seed, which all draws depend on.
 
     Raises:
         RecipeError: A class is unknown, there are too few rows, or the test rows are set twice
             or never.
+        DatasetError: The data is not available, or is corrupted.
     """
-    if bool(dataset.test_rows) == (data.test_rows is not None):
-        need = "has a test set of its own, leave out" if dataset.test_rows else "needs"
-        raise RecipeError(f"{dataset.title} {need} data.test_rows")
-    normal_labels = _normal_labels(dataset, data)
-    normal = np.isin(dataset.labels, normal_labels)
-    own_test = np.arange(len(dataset.rows)) >= len(dataset.rows) - dataset.test_rows
+    description, labels = source.describe(), source.labels()
+    normal_labels = _normal_labels(description, data)
+    indices = _choose_rows(description, labels, normal_labels, data, seed)
+    rows = gather_rows(source, indices)
+    parts = [
+        _part(chosen, part_rows, labels[chosen], conditional=data.conditions is not None)
+        for chosen, part_rows in zip(indices, rows, strict=True)
+    ]
+    return Split(*parts, normal_labels=normal_labels)
+
+
+def _choose_rows(
+    description: DataDescription,
+    labels: IntegerArray,
+    normal_labels: tuple[int, ...],
+    data: DataPart,
+    seed: int,
+) -> tuple[IntegerArray, IntegerArray, IntegerArray, IntegerArray]:
+    """Return the indices of train, validation, calibration and test rows, each ascending."""
+    if bool(description.test_rows) == (data.test_rows is not None):
+        need = "has its own test set, leave out" if description.test_rows else "needs"
+        raise RecipeError(f"{description.title} {need} data.test_rows")
+    normal = np.isin(labels, normal_labels)
+    own_test = np.arange(len(labels)) >= len(labels) - description.test_rows
     pool = np.flatnonzero(normal & ~own_test)
     wanted = (data.test_rows or 0) + data.validation_rows + data.calibration_rows
     if wanted >= len(pool):
         raise RecipeError(
-            f"data: {wanted} rows for validation, calibration and test leave none of"
-            f" {len(pool)} to train on"
+            f"data: {wanted} rows for validation, calibration and test, expected fewer than the"
+            f" {len(pool)} that there are, to have rows to train on"
         )
     random = generator(seed, Stream.SPLIT)
     test, pool = _draw(pool, data.test_rows or 0, random)
@@ -116,19 +138,18 @@ def split_dataset(dataset: Dataset, data: DataPart, seed: int) -> Split:
     if data.train_rows is not None:
         train, _ = _draw(train, min(data.train_rows, len(train)), random)
     test = np.union1d(test, np.flatnonzero(own_test | ~normal))
-    parts = (_part(dataset, data, indices) for indices in (train, validation, calibration, test))
-    return Split(*parts, normal_labels=normal_labels)
+    return train, validation, calibration, test
 
 
-def _normal_labels(dataset: Dataset, data: DataPart) -> tuple[int, ...]:
+def _normal_labels(description: DataDescription, data: DataPart) -> tuple[int, ...]:
     if data.normal_classes is None:
-        return tuple(range(len(dataset.classes)))
-    if unknown := [name for name in data.normal_classes if name not in dataset.classes]:
+        return tuple(range(len(description.classes)))
+    if unknown := [name for name in data.normal_classes if name not in description.classes]:
         raise RecipeError(
-            f"data.normal_classes: {dataset.title} has no class {unknown[0]!r}; it has"
-            f" {', '.join(dataset.classes)}"
+            f"data.normal_classes: {description.title} has no class {unknown[0]!r}; it has"
+            f" {', '.join(description.classes)}"
         )
-    return tuple(dataset.classes.index(name) for name in data.normal_classes)
+    return tuple(description.classes.index(name) for name in data.normal_classes)
 
 
 def _draw(
@@ -139,7 +160,8 @@ def _draw(
     return pool[chosen], pool[~chosen]
 
 
-def _part(dataset: Dataset, data: DataPart, indices: IntegerArray) -> Part:
-    labels = dataset.labels[indices]
-    conditions = labels[:, np.newaxis].astype(np.float32) if data.conditions else None
-    return Part(indices, dataset.rows[indices], labels, conditions)
+def _part(
+    indices: IntegerArray, rows: FloatArray, labels: IntegerArray, *, conditional: bool
+) -> Part:
+    conditions = labels[:, np.newaxis].astype(np.float32) if conditional else None
+    return Part(indices, rows, labels, conditions)

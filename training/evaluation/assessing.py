@@ -121,4 +121,4 @@ def _learning_metrics(
 
 
 def _is_image(model: TrainedModel) -> bool:
-    return model.dataset.input.kind == "image"
+    return model.data.input.kind == "image"

@@ -7,7 +7,7 @@ import numpy as np
 from service.bundle.manifest import DECODER, ENCODER, GraphSignature, Name
 from training.arrays import FloatArray, Scores
 from training.export.graph_runner import GraphRunner
-from training.export.scorers import scorer_graph_name
+from training.export.scorer_registry import scorer_graph_name
 
 
 @dataclass(frozen=True)

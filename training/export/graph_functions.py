@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from service.bundle.manifest import DECODER, ENCODER, GraphSignature, Name, TensorSpec
+from service.bundle.manifest import DECODER, ENCODER, GraphSignature, TensorSpec
 from training.data.scaling import Scaling
-from training.export.scorers import scorer_graph_name, scorer_named
+from training.export.fitted_scorer import FittedScorer
 from training.networks.autoencoder import Autoencoder
 from training.tensors import Tensor
 
@@ -28,7 +28,10 @@ class GraphFunction:
 
 
 def graph_functions(
-    autoencoder: Autoencoder, scaling: Scaling, row_shape: Sequence[int], scores: Sequence[Name]
+    autoencoder: Autoencoder,
+    scaling: Scaling,
+    row_shape: Sequence[int],
+    scorers: Sequence[FittedScorer] = (),
 ) -> list[GraphFunction]:
     """Define every graph of a bundle as a function of rows in raw units.
 
@@ -36,13 +39,10 @@ def graph_functions(
         autoencoder: The trained model.
         scaling: Part of the graphs: before the encoder, and inverted after the decoder.
         row_shape: Shape of one raw row.
-        scores: Names of the scores.
+        scorers: The scores of the bundle.
 
     Returns:
         Encoder, decoder, then one scorer per score.
-
-    Raises:
-        RecipeError: There is no score of that name.
     """
     rows = TensorSpec(name="inputs", shape=tuple(row_shape))
     codes = TensorSpec(name="codes", shape=autoencoder.code_shape)
@@ -59,22 +59,21 @@ def graph_functions(
         _signature(DECODER, codes, outputs, conditional=autoencoder.decoder_takes_conditions),
         lambda codes, conditions=None: (scaling.unscale(autoencoder.decode(codes, conditions)),),
     )
-    scorers = [_scorer_function(autoencoder, scaling, rows, score) for score in scores]
-    return [encoder, decoder, *scorers]
+    scores = [_scorer_function(autoencoder, scaling, rows, scorer) for scorer in scorers]
+    return [encoder, decoder, *scores]
 
 
 def _scorer_function(
-    autoencoder: Autoencoder, scaling: Scaling, rows: TensorSpec, score: Name
+    autoencoder: Autoencoder, scaling: Scaling, rows: TensorSpec, scorer: FittedScorer
 ) -> GraphFunction:
-    scorer = scorer_named(score)
     outputs = [
         TensorSpec(name="scores", shape=()),
         TensorSpec(name="feature_scores", shape=rows.shape),
     ]
     return GraphFunction(
-        scorer_graph_name(score),
+        scorer.graph_name,
         _signature(
-            scorer_graph_name(score),
+            scorer.graph_name,
             rows,
             outputs,
             conditional=autoencoder.encoder_takes_conditions

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from service.bundle.manifest import Metric
-from training.data.datasets import Dataset
 from training.data.scaling import Scaling
+from training.data.source import DataDescription
 from training.data.splitting import Split
 from training.fitting.history import EpochRecord
 from training.networks.autoencoder import Autoencoder
@@ -17,7 +17,7 @@ class TrainedModel:
 
     Attributes:
         recipe: The run's configuration.
-        dataset: The data.
+        data: Description of the data.
         split: The four parts.
         scaling: Between raw units and the inputs of the network.
         autoencoder: With the weights of the published epoch.
@@ -27,7 +27,7 @@ class TrainedModel:
     """
 
     recipe: Recipe
-    dataset: Dataset
+    data: DataDescription
     split: Split
     scaling: Scaling
     autoencoder: Autoencoder

@@ -26,7 +26,7 @@ from training.evaluation.assessment import Assessment
 from training.evaluation.code_density import CodeDensity
 from training.evaluation.priors import GAUSSIAN_MIXTURE, STANDARD_NORMAL, default_prior
 from training.export.exported_model import ExportedModel
-from training.export.scorers import scorer_graph_name, scorer_named
+from training.export.scorer_registry import scorer_graph_name, scorer_named
 from training.fitting.trained_model import TrainedModel
 from training.recipe.corruption import CorruptionPart, GaussianCorruption
 from training.recipe.recipe import Recipe
@@ -60,7 +60,7 @@ def build_manifest(
         name=recipe.name,
         description=recipe.description,
         data=_data_spec(model),
-        input=model.dataset.input,
+        input=model.data.input,
         code=CodeSpec(shape=autoencoder.code_shape, variational=autoencoder.variational),
         conditions=_condition_columns(model) if recipe.data.conditions else None,
         graphs={name: signature for name, (signature, _) in exported.graphs.items()},
@@ -77,7 +77,7 @@ def build_manifest(
 
 def _condition_columns(model: TrainedModel) -> tuple[ColumnSpec, ...]:
     """Describe the condition of a row: its class, as an integer if all class names are numbers."""
-    classes = model.dataset.classes
+    classes = model.data.classes
     numbers = all(name.isdecimal() for name in classes)
     vocabulary = tuple(int(name) if numbers else name for name in classes)
     return (ColumnSpec(name="label", type="categorical", vocabulary=vocabulary),)
@@ -98,13 +98,13 @@ def noise_spec(corruption: CorruptionPart) -> NoiseSpec:
 
 
 def _data_spec(model: TrainedModel) -> DataSpec:
-    dataset = model.dataset
+    data = model.data
     return DataSpec(
-        name=dataset.title,
-        source=dataset.source,
-        licence=dataset.licence,
-        attribution=dataset.attribution,
-        sha256=dataset.sha256,
+        name=data.title,
+        source=data.origin,
+        licence=data.licence,
+        attribution=data.attribution,
+        sha256=data.sha256,
         rows={name: len(part) for name, part in model.split.parts().items()},
     )
 

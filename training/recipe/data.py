@@ -2,18 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, JsonValue, PositiveInt
 
+from service.bundle.manifest import Name
 from training.recipe.part import RecipePart
-
-DatasetName = Literal["digits", "mnist", "fashion-mnist", "ecg5000", "sine", "plane"]
 
 
 class DataPart(RecipePart):
     """The data, and how it is split into train, validation, calibration and test rows.
 
     Attributes:
-        dataset: A name of ``datasets``.
+        dataset: Name of a data source in ``training.data.source_registry``.
+        options: Options of that source; each source defines its own.
         validation_rows: Rows for early stopping, scaling constants and the size of the mixture.
         validation_from: ``end``: the last rows of the data set; ``random``: drawn by seed.
         calibration_rows: Normal rows, used once, after everything else is fixed.
@@ -25,7 +25,8 @@ class DataPart(RecipePart):
             unit variance, ``unit-range`` to [0, 1], both with one constant per channel or column.
     """
 
-    dataset: DatasetName
+    dataset: Name
+    options: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
     validation_rows: PositiveInt
     validation_from: Literal["end", "random"] = "random"
     calibration_rows: PositiveInt

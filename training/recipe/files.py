@@ -9,12 +9,15 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from training.errors import RecipeError, RecipeNotFound
+from training.recipe.part import RecipePart
 from training.recipe.recipe import Recipe
+
+Part = TypeVar("Part", bound=RecipePart)
 
 SHIPPED_RECIPES = Path(__file__).parents[1] / "recipes"
 _MESSAGES = {
@@ -63,11 +66,25 @@ def parse_recipe(fields: Mapping[str, Any], reference: str) -> Recipe:
     Raises:
         RecipeError: A field is missing, unknown, of the wrong type, or contradicts another.
     """
+    return parse_part(Recipe, fields, f"recipe {reference}")
+
+
+def parse_part(part: type[Part], fields: Mapping[str, Any], reference: str) -> Part:
+    """Check the fields of a part of a recipe.
+
+    Args:
+        part: The class of the part.
+        fields: Its fields.
+        reference: Name of the part in error messages.
+
+    Raises:
+        RecipeError: A field is missing, unknown, of the wrong type, or contradicts another.
+    """
     try:
         # Strict validation of JSON accepts arrays as tuples. TOML's dates raise TypeError.
-        return Recipe.model_validate_json(json.dumps(fields))
+        return part.model_validate_json(json.dumps(fields))
     except (ValidationError, TypeError) as error:
-        raise RecipeError(f"recipe {reference}: {_first_error(error, fields)}") from error
+        raise RecipeError(f"{reference}: {_first_error(error, fields)}") from error
 
 
 def _recipe_path(reference: str) -> Path:

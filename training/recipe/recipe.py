@@ -24,11 +24,12 @@ MetricSplit = Literal["validation", "test"]
 _DECISIVE_PARTS = {"seed", "data", "model", "corruption", "objective", "training", "layerwise"}
 # Fields that were added later: a recipe that does not use them keeps its earlier digest.
 _ABSENT_BY_DEFAULT = (
-    *("data.train_rows", "data.conditions", "training.published_epoch", "layerwise"),
+    *("data.options", "data.train_rows", "data.conditions"),
+    *("training.published_epoch", "layerwise"),
     "corruption.clean_fraction",
     *("objective.kl_warmup_epochs", "objective.free_nats_per_unit", "objective.penalties"),
 )
-_ABSENT: tuple[JsonValue, ...] = (None, [], "best")
+_ABSENT: tuple[JsonValue, ...] = (None, [], {}, "best")
 
 
 class AnomalyPart(RecipePart):

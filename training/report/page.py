@@ -143,16 +143,16 @@ def _network_panel(subject: Subject) -> Panel:
 
 
 def _data_table(subject: Subject) -> str:
-    dataset, split = subject.model.dataset, subject.model.split
+    data, split = subject.model.data, subject.model.split
     facts = {
-        "name": dataset.title,
+        "name": data.title,
         "rows": ", ".join(f"{name} {len(part)}" for name, part in split.parts().items()),
-        "one row": f"{dataset.input.kind} of shape {dataset.input.shape}",
-        "units": dataset.input.units,
-        "source": dataset.source,
-        "licence": dataset.licence,
-        "attribution": dataset.attribution,
-        "SHA-256": dataset.sha256,
+        "one row": f"{data.input.kind} of shape {data.input.shape}",
+        "units": data.input.units,
+        "source": data.origin,
+        "licence": data.licence,
+        "attribution": data.attribution,
+        "SHA-256": data.sha256,
     }
     lines = (
         f'<tr><th>{name}</th><td class="word">{escape(value)}</td></tr>'

@@ -7,10 +7,12 @@ from service.bundle.manifest import GraphSignature, TensorSpec
 from service.inference.session import Session
 from tests.training.recipes import VARIATIONAL, digits_recipe
 from training.data.scaling import Scaling
-from training.errors import ExportFailed, RecipeError
+from training.errors import ExportFailed
 from training.export.conversion import export_graph
 from training.export.exported_model import ExportedModel
+from training.export.fitted_scorer import FittedScorer
 from training.export.graph_functions import GraphFunction, graph_functions
+from training.export.scorers.reconstruction_error import ReconstructionError
 from training.fitting.trained_model import TrainedModel
 from training.networks.building import build_autoencoder
 from training.tensors import Tensor, ops, to_numpy
@@ -58,7 +60,12 @@ def test_scaling_is_inside_the_graphs() -> None:
 
     graphs = {
         graph.name: Session(export_graph(graph), graph.signature)
-        for graph in graph_functions(autoencoder, scaling, (8, 8, 1), ["reconstruction-error"])
+        for graph in graph_functions(
+            autoencoder,
+            scaling,
+            (8, 8, 1),
+            [FittedScorer("reconstruction-error", ReconstructionError(), {})],
+        )
     }
 
     (codes,) = graphs["encoder"].run(raw)
@@ -74,7 +81,7 @@ def test_scaling_is_inside_the_graphs() -> None:
 def test_a_variational_encoder_gives_means_and_log_variances() -> None:
     autoencoder = build_autoencoder(digits_recipe(**VARIATIONAL), (8, 8, 1))
     scaling = Scaling(np.zeros(1, np.float32), np.ones(1, np.float32))
-    encoder = graph_functions(autoencoder, scaling, (8, 8, 1), [])[0]
+    encoder = graph_functions(autoencoder, scaling, (8, 8, 1))[0]
 
     means, log_variances = Session(export_graph(encoder), encoder.signature).run(ROWS)
 
@@ -114,10 +121,3 @@ def test_an_operator_that_onnx_does_not_have_is_rejected() -> None:
 
     with pytest.raises(ExportFailed, match=r"made\.onnx"):
         export_graph(graph_of(exotic))
-
-
-def test_an_error_of_an_unknown_score_lists_the_known_ones(trained: TrainedModel) -> None:
-    with pytest.raises(
-        RecipeError, match="'surprise' is not a score; there are reconstruction-error"
-    ):
-        graph_functions(trained.autoencoder, trained.scaling, (8, 8, 1), ["surprise"])

@@ -13,7 +13,7 @@ from training.tensors import Tensor
 
 @pytest.fixture(scope="module")
 def encoder(trained: TrainedModel) -> GraphFunction:
-    return graph_functions(trained.autoencoder, trained.scaling, (8, 8, 1), [])[0]
+    return graph_functions(trained.autoencoder, trained.scaling, (8, 8, 1))[0]
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,10 @@ from tests.training.tiny_recipes import tiny_autoencoder, tiny_graphs, tiny_reci
 from training.data.scaling import Scaling
 from training.errors import RecipeError
 from training.export.conversion import export_graph
+from training.export.fitted_scorer import FittedScorer
 from training.export.graph_functions import graph_functions
 from training.export.parity import TOLERANCE, check_parity
+from training.export.scorers.reconstruction_error import ReconstructionError
 from training.networks.autoencoder import Autoencoder
 from training.networks.building import build_autoencoder
 from training.tensors import to_numpy
@@ -30,6 +32,7 @@ SHAPE_ARITHMETIC = {"Shape", "Slice", "Tile", "ConstantOfShape", "Range", "Loop"
 activations = st.sampled_from(
     ["linear", "relu", "elu", "selu", "gelu", "softplus", "sigmoid", "tanh"]
 )
+ERROR = FittedScorer("reconstruction-error", ReconstructionError(), {})
 
 
 def kernel_covers_stride(layer: dict[str, Any]) -> bool:
@@ -101,12 +104,12 @@ def built(encoder: list[dict[str, Any]], decoder: list[dict[str, Any]]) -> Autoe
     return with_spread_weights(build_autoencoder(recipe, (8, 8, 1)))
 
 
-def operators_of_equal_graphs(autoencoder: Autoencoder, *scores: str) -> list[set[str]]:
+def operators_of_equal_graphs(autoencoder: Autoencoder, *scorers: FittedScorer) -> list[set[str]]:
     """Export every graph, compare it with Keras, and return what it is made of."""
     scaling = Scaling(np.array([0.3], np.float32), np.array([1.7], np.float32))
     codes = to_numpy(autoencoder.encode(scaling.scale(ROWS))[0])
     found = []
-    for graph in graph_functions(autoencoder, scaling, (8, 8, 1), scores):
+    for graph in graph_functions(autoencoder, scaling, (8, 8, 1), scorers):
         content = export_graph(graph)
         inputs = codes if graph.name == DECODER else ROWS
         assert check_parity(graph, Session(content, graph.signature), inputs) <= TOLERANCE
@@ -143,7 +146,7 @@ def test_a_convolution_behind_upsampling_runs_at_the_low_resolution_before_a_nar
         ],
     )
 
-    _, decoder, scorer = operators_of_equal_graphs(autoencoder, "reconstruction-error")
+    _, decoder, scorer = operators_of_equal_graphs(autoencoder, ERROR)
 
     # Scaling back to raw units stands behind the sigmoid.
     assert decoder == {

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.training.recipes import DIGITS, NoProgress, digits_recipe, with_training
-from training.data.datasets import load_dataset
+from training.data.reading import read_rows
+from training.data.source_registry import open_source
 from training.errors import TrainingDiverged
 from training.fitting.checkpoints import RunFolder
 from training.fitting.history import EpochRecord, best_epoch
@@ -14,7 +15,7 @@ from training.networks.building import build_autoencoder
 from training.recipe.recipe import Recipe
 from training.tensors import to_numpy
 
-ROWS = load_dataset("digits", seed=0).rows
+ROWS = read_rows(open_source("digits"))
 TRAIN, VALIDATION = ROWS[:430], ROWS[430:560]  # 430 rows leave a batch that is not full
 
 

@@ -21,7 +21,7 @@ def test_the_manifest_says_what_was_trained_on_what(bundle: Bundle, trained: Tra
 
     assert manifest.name == "digits-test"
     assert manifest.code.shape == (6,)
-    assert manifest.data.sha256 == trained.dataset.sha256
+    assert manifest.data.sha256 == trained.data.sha256
     assert manifest.data.rows == {
         "train": 997,
         "validation": 200,

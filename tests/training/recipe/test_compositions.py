@@ -34,6 +34,7 @@ def test_a_recipe_that_uses_nothing_new_keeps_the_digest_of_its_checkpoints() ->
     [
         'objective.penalties=[{kind="l1-activity",weight=1e-5}]',
         "data.train_rows=100",
+        'data.options={path="rows.csv"}',
         'training.published_epoch="last"',
         (
             'layerwise=[{encoder_layers=3,decoder_layers=3,reconstruction="mean-squared-error",'

@@ -24,7 +24,8 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("training.epochs", 0, "training.epochs: Input should be greater than 0"),
         ("training.epochs", "3", "training.epochs: Input should be a valid integer"),
         ("training.batch_rows", 2.5, "training.batch_rows: Input should be a valid integer"),
-        ("data.dataset", "imagenet", "data.dataset: Input should be 'digits', 'mnist',"),
+        ("data.dataset", "ImageNet", "data.dataset: String should match pattern"),
+        ("data.options", [1], "data.options: Input should be an object"),
         ("model.encoder", [], "model.encoder: Tuple should have at least 1 item"),
         (
             "model.encoder",

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from service.inference.scoring import threshold_at
 from training.evaluation.metrics import false_positive_rates
-from training.export.scorers import scorer_named
+from training.export.scorer_registry import scorer_named
 from training.report.panels.panel import Panel, readable_name, table_element
 from training.report.panels.subject import Subject
 from training.report.plots import curves

@@ -94,4 +94,4 @@ def _table_panels(subject: Subject) -> Iterable[Panel]:
 
 
 def _units(subject: Subject) -> str:
-    return subject.model.dataset.input.units
+    return subject.model.data.input.units

@@ -27,7 +27,7 @@ class Subject:
     @property
     def kind(self) -> str:
         """``image``, ``series`` or ``tabular``."""
-        return self.model.dataset.input.kind
+        return self.model.data.input.kind
 
     @property
     def code_shape(self) -> tuple[int, ...]:
@@ -52,7 +52,7 @@ class Subject:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes."""
-        return self.model.dataset.classes
+        return self.model.data.classes
 
     @property
     def codes(self) -> FloatArray:
@@ -89,7 +89,7 @@ class Subject:
 
     def column_names(self) -> list[str]:
         """Return the names of a table's columns; numbered ones if the data has no names."""
-        spec = self.model.dataset.input
+        spec = self.model.data.input
         if spec.columns is not None:
             return [column.name for column in spec.columns]
         return [f"column {number}" for number in range(1, spec.shape[0] + 1)]
