@@ -269,6 +269,7 @@ def test_the_bundle_describes_the_added_source_and_score(bundle: Bundle) -> None
     manifest = bundle.manifest
 
     assert [column.name for column in manifest.input.columns or ()] == ["x", "y", "u", "v"]
+    assert all(column.training_range for column in manifest.input.columns or ())
     assert sum(manifest.data.rows.values()) == ROWS
     assert manifest.anomaly is not None
     assert manifest.anomaly.default_score == "largest-error"

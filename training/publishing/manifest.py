@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+import numpy as np
+
 from service.bundle.manifest import (
     SCHEMA_VERSION,
     AnomalySpec,
@@ -13,6 +15,7 @@ from service.bundle.manifest import (
     CodeSpec,
     ColumnSpec,
     DataSpec,
+    InputSpec,
     Manifest,
     Name,
     NoiseSpec,
@@ -21,7 +24,7 @@ from service.bundle.manifest import (
     Provenance,
     ScoreSpec,
 )
-from training.arrays import Scores
+from training.arrays import FloatArray, Scores
 from training.evaluation.assessment import Assessment
 from training.evaluation.code_density import CodeDensity
 from training.evaluation.priors import GAUSSIAN_MIXTURE, STANDARD_NORMAL, default_prior
@@ -60,7 +63,7 @@ def build_manifest(
         name=recipe.name,
         description=recipe.description,
         data=_data_spec(model),
-        input=model.data.input,
+        input=with_training_ranges(model.data.input, model.split.train.rows),
         code=CodeSpec(shape=autoencoder.code_shape, variational=autoencoder.variational),
         conditions=_condition_columns(model) if recipe.data.conditions else None,
         graphs={name: signature for name, (signature, _) in exported.graphs.items()},
@@ -73,6 +76,29 @@ def build_manifest(
         provenance=_provenance(model, exported, assessment),
         files=dict.fromkeys(file_names, "0" * 64),
     )
+
+
+def with_training_ranges(spec: InputSpec, rows: FloatArray) -> InputSpec:
+    """Add minimum and maximum of the training rows to the numeric columns of a table.
+
+    Args:
+        spec: The rows; without named columns it is returned unchanged.
+        rows: Training rows in raw units, (rows, columns); missing values are NaN.
+    """
+    if spec.columns is None:
+        return spec
+    columns = [
+        column.model_copy(update={"training_range": _range(values)})
+        if column.type == "numeric"
+        else column
+        for column, values in zip(spec.columns, rows.T, strict=True)
+    ]
+    return spec.model_copy(update={"columns": tuple(columns)})
+
+
+def _range(values: FloatArray) -> tuple[float, float] | None:
+    present = values[~np.isnan(values)]
+    return (float(present.min()), float(present.max())) if len(present) else None
 
 
 def _condition_columns(model: TrainedModel) -> tuple[ColumnSpec, ...]:
@@ -91,7 +117,7 @@ def noise_spec(corruption: CorruptionPart) -> NoiseSpec:
         description = f"independent normal noise of standard deviation {deviation:g}{clipped}"
         return NoiseSpec(kind="gaussian", level=deviation, description=description)
     return NoiseSpec(
-        kind="dropout",
+        kind="masking",
         level=corruption.rate,
         description=f"every value set to 0 with probability {corruption.rate:g}",
     )

@@ -1,14 +1,25 @@
+from contextlib import nullcontext
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from service.bundle.manifest import CALIBRATION_FILE, GOLDEN_FILE, PRIORS_FILE
+from service.bundle.manifest import (
+    CALIBRATION_FILE,
+    GOLDEN_FILE,
+    PRIORS_FILE,
+    ColumnSpec,
+    InputSpec,
+)
 from service.bundle.storage import Bundle, read_bundle
 from service.inference.sampling import GaussianMixture
+from tests.training.recipes import NoProgress
 from training.evaluation.priors import default_prior
 from training.fitting.trained_model import TrainedModel
-from training.pipeline import Publication
-from training.publishing.manifest import noise_spec
+from training.pipeline import Publication, export_model, publish_model, train_model
+from training.publishing.manifest import noise_spec, with_training_ranges
 from training.recipe.corruption import GaussianCorruption, MaskingCorruption
+from training.recipe.files import load_recipe
 
 
 @pytest.fixture(scope="module")
@@ -95,4 +106,44 @@ def test_noise_is_described_for_people() -> None:
     assert noise_spec(gaussian).description == (
         "independent normal noise of standard deviation 0.5, clipped to [0, 1]"
     )
-    assert noise_spec(masking).level == 0.3
+    assert (noise_spec(masking).kind, noise_spec(masking).level) == ("masking", 0.3)
+
+
+def test_numeric_columns_get_the_range_of_the_training_rows_without_missing_values() -> None:
+    columns = (
+        ColumnSpec(name="age", nullable=True),
+        ColumnSpec(name="member", type="boolean"),
+        ColumnSpec(name="city", type="categorical", vocabulary=("Bern", "Oslo")),
+        ColumnSpec(name="empty", nullable=True),
+    )
+    spec = InputSpec(kind="tabular", shape=(4,), units="none", columns=columns)
+    rows = np.array([[40, 0, 1, np.nan], [np.nan, 1, 0, np.nan], [12.5, 1, 0, np.nan]], np.float32)
+
+    described = with_training_ranges(spec, rows)
+
+    assert described.columns is not None
+    assert [column.training_range for column in described.columns] == [
+        *((12.5, 40.0), None, None, None)
+    ]
+    assert [column.name for column in described.columns] == ["age", "member", "city", "empty"]
+
+
+def test_rows_without_named_columns_have_no_training_ranges() -> None:
+    spec = InputSpec(kind="tabular", shape=(2,), units="none")
+
+    assert with_training_ranges(spec, np.zeros((3, 2), np.float32)) is spec
+
+
+def test_a_table_is_published_with_the_ranges_of_its_training_rows(tmp_path: Path) -> None:
+    overrides = ["training.epochs=2", "code_density.components=[1]"]
+    model = train_model(load_recipe("sine-deep", overrides), tmp_path, nullcontext(NoProgress()))
+
+    published = publish_model(model, export_model(model), tmp_path, tmp_path, "a test")
+
+    manifest = read_bundle(published.location).manifest
+    train = model.split.train.rows
+    assert manifest.schema_version == "1.1.0"
+    assert [column.training_range for column in manifest.input.columns or ()] == [
+        (float(values.min()), float(values.max())) for values in train.T
+    ]
+    assert all(float(values.min()) > -2.5 for values in train.T)
