@@ -3,6 +3,11 @@
 Weights are fitted to training rows. Validation rows decide scaling constants, the published epoch
 and the size of the mixture. Calibration rows are used once all that is fixed. Test rows give the
 figures.
+
+Example, as the command ``latentserve-train train digits-stacked`` runs:
+    ``recipe = load_recipe("digits-stacked")``
+    ``progress = show_progress(Console(), recipe.max_epochs)``
+    ``train_and_publish(recipe, Path("models"), Path("runs"), progress)``
 """
 
 from collections.abc import Iterable

@@ -286,7 +286,7 @@ def test_a_damaged_manifest_is_named(
 
 
 @pytest.mark.parametrize("file_name", EVERY_FILE)
-def test_a_link_out_of_the_folder_is_refused_though_its_content_is_right(
+def test_a_link_out_of_the_folder_is_rejected_though_its_content_is_right(
     file_name: str, stamp: BundleLocation, tmp_path: Path
 ) -> None:
     outside = tmp_path / "outside"
@@ -314,7 +314,7 @@ def test_a_link_in_a_circle_is_missing(stamp: BundleLocation) -> None:
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo], ids=["a folder", "a pipe"])
 @pytest.mark.timeout(10)
-def test_what_is_no_plain_file_is_refused_and_never_waited_for(
+def test_what_is_no_plain_file_is_rejected_and_never_waited_for(
     make: Callable[[Path], None], stamp: BundleLocation
 ) -> None:
     (stamp.folder / "golden.npz").unlink()
@@ -335,7 +335,7 @@ def test_a_version_may_be_a_link_to_a_folder_elsewhere(
     assert read_bundle(found).files == tiny_files(STAMP)
 
 
-def test_a_bundle_in_the_folder_of_another_model_is_refused(
+def test_a_bundle_in_the_folder_of_another_model_is_rejected(
     tiny_models_dir: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(tiny_models_dir / "plane" / "1", tmp_path / "wave" / "1")
@@ -393,7 +393,7 @@ class Bomb:
         return Path.touch, (self.path,)
 
 
-def test_pickled_objects_are_refused_and_never_run(tmp_path: Path) -> None:
+def test_pickled_objects_are_rejected_and_never_run(tmp_path: Path) -> None:
     bomb = Bomb(tmp_path / "exploded")
     pickle.loads(pickle.dumps(bomb))  # noqa: S301  # it works
     bomb.path.unlink()
@@ -413,7 +413,7 @@ def npy(values: np.ndarray) -> bytes:
 @pytest.mark.parametrize(
     "content", [b"", b"PK\x03\x04", npy(np.zeros(3)), b"\x93NUMPY", b"0 1 2\n"]
 )
-def test_what_is_no_archive_is_refused(content: bytes) -> None:
+def test_what_is_no_archive_is_rejected(content: bytes) -> None:
     with pytest.raises(BundleFileCorrupted, match=r"^a\.npz is not an archive"):
         arrays_in(content)
 
@@ -429,7 +429,7 @@ def test_what_is_no_archive_is_refused(content: bytes) -> None:
     ],
     ids=lambda values: values.dtype.name,
 )
-def test_arrays_of_other_types_than_floats_are_refused(values: np.ndarray) -> None:
+def test_arrays_of_other_types_than_floats_are_rejected(values: np.ndarray) -> None:
     with pytest.raises(BundleFileCorrupted, match=r"^a\.npz: codes is no array of float32"):
         arrays_in(archive(codes=values))
 

@@ -74,7 +74,7 @@ def test_every_graph_takes_conditions_of_one_value_a_row() -> None:
         assert graph.signature.inputs[1].shape == (1,)
 
 
-def test_a_graph_whose_network_sees_no_condition_takes_none() -> None:
+def test_a_graph_whose_network_has_no_condition_layer_takes_no_conditions() -> None:
     model = KINDS["conditional"]["model"]
     autoencoder = tiny_autoencoder("conditional", model={**model, "encoder": model["encoder"][1:]})
     taken = {

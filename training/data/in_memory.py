@@ -27,8 +27,7 @@ class InMemorySource:
     """A source that loads all its rows when it is first read.
 
     Example:
-        >>> source = InMemorySource(lambda: LoadedData(description, rows, labels))
-        >>> for batch in source.batches(1000): ...
+        ``InMemorySource(lambda: LoadedData(description, rows, labels)).batches(1000)``
     """
 
     def __init__(self, load: Callable[[], LoadedData]) -> None:

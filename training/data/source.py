@@ -41,8 +41,8 @@ class DataDescription:
 class DataSource(Protocol):
     """Rows of data in a fixed order; windows, if the data is a long series.
 
-    Reading may be repeated and returns the same each time. ``InMemorySource`` is the
-    implementation for data that fits into memory.
+    Reading may be repeated and returns the same each time. ``InMemorySource`` implements it for
+    data that fits into memory, ``IdxImages`` reads in batches.
     """
 
     def describe(self) -> DataDescription:

@@ -42,8 +42,8 @@ def open_source(
         RecipeError: The name is unknown, or an option is wrong.
 
     Example:
-        >>> open_source("ecg5000").describe().input.shape
-        (140, 1)
+        >>> open_source("digits").describe().input.shape
+        (8, 8, 1)
     """
     if name not in SOURCES:
         raise RecipeError(

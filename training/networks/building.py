@@ -1,6 +1,7 @@
 """Build the autoencoder of a recipe, with initial weights.
 
 Example:
+    >>> from training.recipe.files import load_recipe
     >>> autoencoder = build_autoencoder(load_recipe("mnist-stacked"), (28, 28, 1))
     >>> autoencoder.code_shape
     (30,)

@@ -57,7 +57,7 @@ def test_a_download_is_decoded_verified_and_kept(
     assert (tmp_path / "cache/latentserve/some-set/rows.gz").is_file()
 
 
-def test_a_download_with_another_digest_is_refused_and_not_kept(
+def test_a_download_with_another_digest_is_rejected_and_not_kept(
     web_url: str, tmp_path: Path
 ) -> None:
     with pytest.raises(DatasetCorrupted, match=r"some-set/rows\.gz is not the public original"):
@@ -66,7 +66,7 @@ def test_a_download_with_another_digest_is_refused_and_not_kept(
     assert not list((tmp_path / "cache").rglob("*.gz"))
 
 
-def test_a_cached_file_that_was_altered_is_refused(web_url: str, tmp_path: Path) -> None:
+def test_a_cached_file_that_was_altered_is_rejected(web_url: str, tmp_path: Path) -> None:
     read_data_file(data_file(web_url), gunzip)
     (tmp_path / "cache/latentserve/some-set/rows.gz").write_bytes(gzip.compress(b"altered"))
 

@@ -112,7 +112,7 @@ def test_above_64_dimensions_codes_are_drawn_in_their_principal_subspace() -> No
     np.testing.assert_allclose((centered @ axes.T).std(axis=0), spread, rtol=0.06)
 
 
-def test_units_that_never_vary_do_no_harm() -> None:
+def test_constant_units_do_not_change_the_components() -> None:
     codes = clustered(3, 3000, 1)
     dead = np.concatenate([codes, np.zeros_like(codes)], axis=1)
 

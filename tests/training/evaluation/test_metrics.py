@@ -58,7 +58,7 @@ def test_psnr_is_averaged_over_images_in_decibels() -> None:
     assert peak_signal_to_noise_ratio(targets, outputs) == pytest.approx((20 + 40) / 2, abs=1e-3)
 
 
-def test_rows_that_are_no_images_have_no_cross_entropy() -> None:
+def test_rows_that_are_not_images_have_no_cross_entropy() -> None:
     rows = np.ones((3, 2), np.float32)
     assert by_name(reconstruction_metrics("test", rows, rows, unit_range=False)) == {
         "mean-squared-error": 0.0
@@ -73,7 +73,7 @@ def test_denoising_is_reported_beside_the_noise() -> None:
     assert figures["noisy-ssim"] < 1
 
 
-def test_a_bundle_is_judged_at_its_own_rate_and_at_those_everyone_compares_at() -> None:
+def test_a_bundle_is_measured_at_its_own_rate_at_0_01_and_at_0_05() -> None:
     assert false_positive_rates(0.02) == [0.01, 0.02, 0.05]
     assert false_positive_rates(0.05) == [0.01, 0.05]
 
@@ -103,7 +103,7 @@ def test_a_published_figure_stands_beside_the_measured_one() -> None:
     assert (merged.value, merged.published, merged.note) == (0.97, 0.96, "others")
 
 
-def test_a_published_figure_that_is_not_measured_is_refused() -> None:
+def test_a_published_figure_that_is_not_measured_is_rejected() -> None:
     measured = Metric(name="auroc", value=0.97, split="test", rows=5)
     figure = PublishedFigure(metric="auroc", split="validation", value=0.96)
     with pytest.raises(RecipeError, match=r"auroc \(validation\) is not measured"):

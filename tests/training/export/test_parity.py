@@ -49,7 +49,7 @@ def test_a_graph_is_as_good_as_its_largest_deviation(
         ("another shape", lambda codes: codes[:, :2], r"has shape \(1, 6\), in Keras \(1, 2\)"),
     ],
 )
-def test_a_graph_that_computes_something_else_is_refused(
+def test_a_graph_that_computes_something_else_is_rejected(
     name: str,
     change: Tensor,
     sentence: str,

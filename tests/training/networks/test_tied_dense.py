@@ -76,7 +76,7 @@ def test_the_exported_decoder_holds_the_transposed_kernels(trained: Autoencoder)
         )
 
 
-def test_a_layer_tied_to_one_that_is_not_dense_is_refused() -> None:
+def test_a_layer_tied_to_one_that_is_not_dense_is_rejected() -> None:
     model = KINDS["tied"]["model"]
     decoder = [{"layer": "tied-dense", "encoder_layer": 0}, *model["decoder"][1:]]
     with pytest.raises(RecipeError, match=r"model.decoder\[0\]: model.encoder\[0\] is not a dense"):
