@@ -3,24 +3,24 @@
 import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
+from documentation.published import read_published
 from service.arrays import FloatArray
 from service.bundle.manifest import DECODER, ENCODER, PRIORS_FILE, Manifest
 from service.bundle.storage import Bundle, read_bundle
 from service.inference.sampling import GaussianMixture
-from training.datasets import Dataset, load_dataset
-from training.generated_points import GENERATORS
-from training.inference import GraphRunner
-from training.recipe import DatasetName, Recipe
-from training.recipe_files import parse_recipe
-from training.results import read_published
-from training.splitting import Part, Split, split_dataset
+from training.data.source import DataDescription
+from training.data.source_registry import recipe_source
+from training.data.splitting import Part, Split, split_source
+from training.export.graph_runner import GraphRunner
+from training.recipe.files import parse_recipe
+from training.recipe.recipe import Recipe
 
 PAGE_COLUMNS = 220
 
@@ -66,13 +66,12 @@ class Specimen:
     @property
     def split(self) -> Split:
         """The four parts of its data, cut anew each time: all of them in memory would be much."""
-        return split_dataset(self.dataset, self.recipe.data, self.recipe.seed)
+        return split_source(recipe_source(self.recipe), self.recipe.data, self.recipe.seed)
 
-    @property
-    def dataset(self) -> Dataset:
-        """Its data set, read once for all bundles that share it."""
-        name = self.recipe.data.dataset
-        return _dataset(name, self.recipe.seed if name in GENERATORS else 0)
+    @cached_property
+    def data(self) -> DataDescription:
+        """What its data is, as it is read now."""
+        return recipe_source(self.recipe).describe()
 
     @cached_property
     def mixture(self) -> GaussianMixture:
@@ -108,7 +107,7 @@ def open_with_data(models_dirs: Iterable[Path], names: Iterable[str] = ()) -> It
         names: Only these; all by default.
     """
     for specimen in open_catalog(models_dirs, names):
-        if specimen.dataset.sha256 == specimen.manifest.data.sha256:
+        if specimen.data.sha256 == specimen.manifest.data.sha256:
             yield specimen
         else:
             print(f"{specimen.name}: left out, its data set is no longer what it was made from")
@@ -151,8 +150,3 @@ def print_table(table: Table) -> None:
         title, table.title = table.title, None
         print(f"\n{title}\n")
         Console(width=PAGE_COLUMNS).print(table)
-
-
-@cache
-def _dataset(name: DatasetName, seed: int) -> Dataset:
-    return load_dataset(name, seed)

@@ -13,9 +13,10 @@ import keras
 import numpy as np
 
 from service.arrays import FloatArray
-from training.data_files import cache_dir
-from training.datasets import IntegerArray, load_dataset
-from training.recipe import DatasetName
+from training.arrays import IntegerArray
+from training.data.files import cache_dir
+from training.data.reading import read_rows
+from training.data.source_registry import open_source
 
 FEATURES = 64
 EPOCHS = 3
@@ -35,7 +36,7 @@ class ImageClassifier:
         test_accuracy: On the data set's own test images.
     """
 
-    def __init__(self, dataset: DatasetName, model: Any, test_accuracy: float) -> None:
+    def __init__(self, dataset: str, model: Any, test_accuracy: float) -> None:
         self.dataset = dataset
         self.test_accuracy = test_accuracy
         self._both: Any = keras.Model(
@@ -55,19 +56,20 @@ class ImageClassifier:
         return np.asarray(features, np.float32), np.asarray(probabilities, np.float32)
 
 
-def image_classifier(dataset: DatasetName) -> ImageClassifier:
+def image_classifier(dataset: str) -> ImageClassifier:
     """Return the classifier of a data set, trained now if it is not in the cache.
 
     Args:
         dataset: Of grey images of 28 by 28 pixels, with a test set of its own.
     """
-    data = load_dataset(dataset)
-    first_test_row = len(data.rows) - data.test_rows
+    source = open_source(dataset)
+    data, rows, labels = source.describe(), read_rows(source), source.labels()
+    first_test_row = len(rows) - data.test_rows
     model = _cached(
         dataset,
-        lambda: _train(data.rows[:first_test_row], data.labels[:first_test_row], len(data.classes)),
+        lambda: _train(rows[:first_test_row], labels[:first_test_row], len(data.classes)),
     )
-    test_rows, test_labels = data.rows[first_test_row:], data.labels[first_test_row:]
+    test_rows, test_labels = rows[first_test_row:], labels[first_test_row:]
     found = np.argmax(model.predict(test_rows, EVALUATION_ROWS, verbose=0), axis=1)
     return ImageClassifier(dataset, model, float((found == test_labels).mean()))
 
@@ -89,15 +91,16 @@ class InkClassifier:
         return np.asarray(found, np.float32)
 
 
-def ink_classifier(dataset: DatasetName) -> InkClassifier:
+def ink_classifier(dataset: str) -> InkClassifier:
     """Return the classifier of single digits and overlays, trained now if not in the cache.
 
     Args:
         dataset: Of grey images of 28 by 28 pixels, with a test set of its own.
     """
-    data = load_dataset(dataset)
-    first_test_row = len(data.rows) - data.test_rows
-    rows, labels = data.rows[:first_test_row], data.labels[:first_test_row]
+    source = open_source(dataset)
+    data, labels = source.describe(), source.labels()
+    first_test_row = len(labels) - data.test_rows
+    rows, labels = read_rows(source)[:first_test_row], labels[:first_test_row]
     return InkClassifier(
         _cached(f"{dataset}-ink", lambda: _train_on_ink(rows, labels, len(data.classes)))
     )

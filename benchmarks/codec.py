@@ -30,11 +30,14 @@ from service.formats.npy import read_npy, write_npy
 from service.formats.raw import read_raw, write_raw
 from service.formats.row_format import RowFormat
 from service.inference.autoencoder import Autoencoder
-from service.inference.graphs import DirectGraph, run_to_completion
+from service.inference.chained_graph import with_chain
+from service.inference.graphs import direct_graphs
 from service.inference.session import SessionOptions
+from service.operations.direct import run_directly
+from service.operations.table import RECONSTRUCT
 from service.processes.tuning import freeze_after_startup
-from service.request_context import RequestContext
-from training.datasets import load_dataset
+from training.data.reading import read_rows
+from training.data.source_registry import open_source
 
 ROW_COUNTS = (1, 64)
 VALUES = 784
@@ -187,11 +190,9 @@ def reconstruct(pixels: FloatArray) -> FloatArray:
     (location,) = (one for one in find_bundles(Path("models")) if one.name == "mnist-stacked")
     bundle = read_bundle(location)
     sessions, _ = open_verified_sessions(bundle, SessionOptions())
-    graphs = {name: DirectGraph(session) for name, session in sessions.items()}
+    autoencoder = Autoencoder(bundle, direct_graphs(with_chain(sessions)))
     rows = pixels.reshape(-1, *SHAPE)
-    return run_to_completion(
-        Autoencoder(bundle, graphs).reconstruct(rows, context=RequestContext())
-    )
+    return run_directly(RECONSTRUCT, autoencoder, rows).reconstructions
 
 
 def main() -> None:
@@ -201,7 +202,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
-    pixels = load_dataset("mnist").rows[-max(ROW_COUNTS) :].reshape(-1, VALUES)
+    pixels = read_rows(open_source("mnist"))[-max(ROW_COUNTS) :].reshape(-1, VALUES)
     reconstructions = reconstruct(pixels)
     freeze_after_startup()
     for verb, comparisons in (

@@ -22,17 +22,21 @@ from service.inference.session import (
     Session,
     SessionOptions,
 )
-from training.architectures.autoencoder import Autoencoder
-from training.architectures.building import build_autoencoder
-from training.datasets import load_dataset
-from training.export import GraphFunction, convert_graph, export_graph, graph_functions
-from training.parity import check_parity
-from training.preprocessing import fit_scaling
-from training.recipe_files import load_recipe
+from training.data.scaling import fit_scaling
+from training.data.source_registry import recipe_source
+from training.export.conversion import convert_graph, export_graph
+from training.export.fitted_scorer import FittedScorer
+from training.export.graph_functions import GraphFunction, graph_functions
+from training.export.parity import check_parity
+from training.export.scorers.reconstruction_error import ReconstructionError
+from training.networks.autoencoder import Autoencoder
+from training.networks.building import build_autoencoder
+from training.recipe.files import load_recipe
 from training.tensors import to_numpy
 
 RECIPES = ("fashion-denoiser", "mnist-conv-spatial", "mnist-stacked", "ecg5000")
 BATCHES = (64, 1)
+_SCORER = FittedScorer("reconstruction-error", ReconstructionError(), {})
 
 
 @dataclass(frozen=True)
@@ -95,13 +99,14 @@ def exported_pairs(name: str, options: SessionOptions) -> dict[str, Pair]:
     recipe = load_recipe(name)
     if recipe.data.conditions:
         raise SystemExit(f"{name} takes conditions; this program only gives rows")
-    dataset = load_dataset(recipe.data.dataset, recipe.seed)
-    rows = dataset.rows[: max(BATCHES)]
-    scaling = fit_scaling(recipe.data.scaling, dataset.rows[:1000])
-    autoencoder = build_autoencoder(recipe, dataset.input.shape)
+    source = recipe_source(recipe)
+    first = next(source.batches(1000))
+    rows, row_shape = first[: max(BATCHES)], first.shape[1:]
+    scaling = fit_scaling(recipe.data.scaling, first)
+    autoencoder = build_autoencoder(recipe, row_shape)
     _spread_weights(autoencoder)
     codes = to_numpy(autoencoder.encode(scaling.scale(rows), None)[0])
-    functions = graph_functions(autoencoder, scaling, dataset.input.shape, recipe.anomaly.scores)
+    functions = graph_functions(autoencoder, scaling, row_shape, [_SCORER])
     return {
         function.name: _pair(function, (codes if function.name == DECODER else rows,), options)
         for function in functions

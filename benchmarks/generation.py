@@ -39,8 +39,7 @@ from benchmarks.classifier import (
 )
 from service.arrays import FloatArray
 from service.inference.sampling import Prior, StandardNormal
-from training.recipe import DatasetName
-from training.splitting import Part
+from training.data.splitting import Part
 
 SAMPLES = 10_000
 CONDITIONAL_SAMPLES = 1000
@@ -117,13 +116,13 @@ def main() -> None:
 
 
 @cache
-def classifier_of(dataset: DatasetName) -> ImageClassifier:
+def classifier_of(dataset: str) -> ImageClassifier:
     """Return the classifier of a data set, loaded once."""
     return image_classifier(dataset)
 
 
 @cache
-def ink_classifier_of(dataset: DatasetName) -> InkClassifier:
+def ink_classifier_of(dataset: str) -> InkClassifier:
     """Return the classifier of single digits and overlays, loaded once."""
     return ink_classifier(dataset)
 
@@ -295,7 +294,7 @@ def _between(starts: FloatArray, ends: FloatArray) -> FloatArray:
 def _every_class(specimen: Specimen, count: int) -> FloatArray | None:
     if specimen.manifest.conditions is None:
         return None
-    classes = len(specimen.dataset.classes)
+    classes = len(specimen.data.classes)
     return (np.arange(count) % classes).astype(np.float32)[:, np.newaxis]
 
 

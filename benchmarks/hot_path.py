@@ -1,6 +1,6 @@
 """Processor time of a request from its bytes to those of its answer, without sockets, on both ways.
 
-    python -m benchmarks.hot_path [--rounds 9]
+    python -m benchmarks.pipeline [--rounds 9]
 
 Connections whose transport is a stand-in send the next request as soon as they have the answer to
 the one before; so all of them are open at once, as under load. The same requests take the short way

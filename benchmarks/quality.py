@@ -19,10 +19,10 @@ from service.arrays import FloatArray
 from service.bundle.storage import read_bundle_at
 from service.catalog.verification import open_verified_sessions
 from service.inference.session import SessionOptions
-from training.datasets import load_dataset
-from training.metrics import binary_cross_entropy, peak_signal_to_noise_ratio
-from training.recipe_files import load_recipe
-from training.splitting import split_dataset
+from training.data.source_registry import recipe_source
+from training.data.splitting import split_source
+from training.evaluation.metrics import binary_cross_entropy, peak_signal_to_noise_ratio
+from training.recipe.files import load_recipe
 
 NPY = "application/x-npy"
 CHUNK_ROWS = 1000
@@ -144,7 +144,7 @@ def draw_samples(client: Client, sheets: Path | None) -> None:
 def test_rows(recipe_name: str) -> tuple[FloatArray, np.ndarray]:
     """Return the test rows of a shipped recipe, and which of them are abnormal."""
     recipe = load_recipe(recipe_name)
-    split = split_dataset(load_dataset(recipe.data.dataset), recipe.data, recipe.seed)
+    split = split_source(recipe_source(recipe), recipe.data, recipe.seed)
     return split.test.rows, split.abnormal_test_rows()
 
 

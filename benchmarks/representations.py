@@ -34,10 +34,10 @@ from benchmarks.catalog import (
 )
 from service.arrays import FloatArray
 from service.bundle.manifest import ENCODER
-from training.gates import is_linear
-from training.linear_baseline import fit_linear_baseline, principal_angle_degrees
-from training.metrics import binary_cross_entropy, mean_squared_error
-from training.splitting import Part
+from training.data.splitting import Part
+from training.evaluation.gates import is_linear
+from training.evaluation.linear_baseline import fit_linear_baseline, principal_angle_degrees
+from training.evaluation.metrics import binary_cross_entropy, mean_squared_error
 
 NEIGHBOURS = 15
 FITTED_ROWS = 20_000
@@ -54,7 +54,7 @@ def main() -> None:
         subspace_table(specimen for specimen in specimens if is_linear(specimen.recipe)),
         activation_table(s for s in specimens if _penalties(s) & {"l1-activity", "kl-sparsity"}),
         jacobian_table(with_plain_twins(specimens)),
-        neighbour_table(s for s in specimens if s.code_size == 2 and len(s.dataset.classes) > 1),
+        neighbour_table(s for s in specimens if s.code_size == 2 and len(s.data.classes) > 1),
     ):
         print_table(table)
 

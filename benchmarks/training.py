@@ -17,15 +17,15 @@ from typing import Any
 import keras
 
 from service.arrays import FloatArray
-from training.architectures.building import build_autoencoder
-from training.datasets import load_dataset
-from training.fitting import Trainer
-from training.history import EpochRecord
-from training.optimizers import build_optimizer
-from training.preprocessing import fit_scaling
-from training.recipe import Recipe
-from training.recipe_files import load_recipe
-from training.splitting import split_dataset
+from training.data.scaling import fit_scaling
+from training.data.source_registry import recipe_source
+from training.data.splitting import split_source
+from training.fitting.history import EpochRecord
+from training.fitting.optimizers import build_optimizer
+from training.fitting.trainer import Trainer
+from training.networks.building import build_autoencoder
+from training.recipe.files import load_recipe
+from training.recipe.recipe import Recipe
 from training.tensors import to_numpy
 
 AIM = 0.7
@@ -97,7 +97,7 @@ def main() -> None:
 
 def scaled_rows(recipe: Recipe) -> tuple[FloatArray, FloatArray]:
     """Return the training and validation rows of a recipe as its network sees them."""
-    split = split_dataset(load_dataset(recipe.data.dataset), recipe.data, recipe.seed)
+    split = split_source(recipe_source(recipe), recipe.data, recipe.seed)
     scaling = fit_scaling(recipe.data.scaling, split.validation.rows)
     train, validation = (
         to_numpy(scaling.scale(part.rows)) for part in (split.train, split.validation)

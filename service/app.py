@@ -99,10 +99,13 @@ def create_service(
     routes.state.authenticator = authenticator
     routes.state.status = status
     routes.openapi = partial(openapi.describe, routes)
-    for module in (health, errors):
-        routes.include_router(module.router)
-    for module in (models, metrics):
-        routes.include_router(module.router, dependencies=[AUTHENTICATED])
+    for module, dependencies in (
+        (models, [AUTHENTICATED]),
+        (health, []),
+        (metrics, [AUTHENTICATED]),
+        (errors, []),
+    ):
+        routes.include_router(module.router, dependencies=dependencies)
     answer_errors_with_problems(routes)
     observed = RecordMiddleware(routes, recorder, access_log=settings.access_log)
     dialects = (NativeDialect(settings.max_rows),)

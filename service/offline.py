@@ -9,12 +9,11 @@ from service.formats.npy import read_npy
 from service.formats.row_format import RowFormat
 from service.inference.autoencoder import Autoencoder
 from service.inference.chained_graph import with_chain
-from service.inference.graphs import direct_graphs, run_to_completion
+from service.inference.graphs import direct_graphs
 from service.inference.session import SessionOptions
 from service.operations.anomaly_score import AnomalyDecision, ScoreOptions
-from service.operations.operation import Work
+from service.operations.direct import run_directly
 from service.operations.table import ANOMALY_SCORE, require
-from service.request_context import RequestContext
 
 _NO_LIMIT = 2**63
 
@@ -45,8 +44,7 @@ def score_file(
     require(bundle.manifest, ANOMALY_SCORE)
     autoencoder = Autoencoder(bundle, direct_graphs(with_chain(sessions)))
     options = ScoreOptions(false_positive_rate=false_positive_rate)
-    work = Work(inputs, None, options, RequestContext())
-    return run_to_completion(ANOMALY_SCORE.run(autoencoder, work))
+    return run_directly(ANOMALY_SCORE, autoencoder, inputs, options=options)
 
 
 def _locate(models_dir: Path, name: str | None, version: int | None) -> BundleLocation:

@@ -2,6 +2,6 @@
 
 import os
 
-# Both are read once, when TensorFlow is first imported, so this must come before any import of it.
+# Read when TensorFlow and Keras are imported, so set before that.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -14,21 +14,19 @@ from rich.table import Table
 from service.bundle.storage import read_bundle_at
 from service.catalog.verification import replay_golden
 from service.errors import LatentServeError
-from training.data_files import cache_dir
+from training.data.files import cache_dir
+from training.data.source_registry import recipe_source
 from training.errors import RecipeError
-from training.progress import show_progress
-from training.recipe_files import load_recipe
-from training.results import read_published, render_results
-from training.systems import system_index
+from training.fitting.progress import show_progress
+from training.recipe.files import load_recipe
 
 if TYPE_CHECKING:
     from training.pipeline import Publication
 
 FAILURE_EXIT_CODE = 1
-RECIPE_EXIT_CODE = 2  # what a shell calls wrong usage
+RECIPE_EXIT_CODE = 2  # that of wrong usage
 INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT
 STANDARD_ERROR = 2
-RESULTS_PAGE = Path("docs/results.md")
 
 app = typer.Typer(
     name="latentserve-train",
@@ -61,20 +59,21 @@ def train(
         str | None,
         typer.Option(
             metavar="REASON",
-            help="Publish although gates say that it did not learn; the reason is kept.",
+            help="Publish although gates fail; the reason is written into the manifest.",
         ),
     ] = None,
 ) -> None:
-    """Train a recipe and publish its bundle; an interrupted run continues where it was."""
-    with _failures_as_sentences():
+    """Train a recipe and publish its bundle; an interrupted run continues."""
+    with _errors_as_messages():
         if allow is not None and not allow.strip():
-            raise typer.BadParameter("a reason is needed", param_hint="--allow")
+            raise typer.BadParameter("expected a reason", param_hint="--allow")
         configuration = load_recipe(recipe, overrides or [])
+        recipe_source(configuration)  # rejects an unknown data source
         with _without_native_messages():
-            # TensorFlow takes seconds to import: a wrong recipe is refused before.
+            # TensorFlow takes seconds to import: a wrong recipe is rejected before.
             from training.pipeline import train_and_publish  # noqa: PLC0415
 
-        progress = show_progress(output, configuration.most_epochs)
+        progress = show_progress(output, configuration.max_epochs)
         runs_dir = runs or cache_dir() / "runs"
         publication = train_and_publish(configuration, models, runs_dir, progress, allow)
         _show_publication(publication)
@@ -87,7 +86,7 @@ def verify(
     ],
 ) -> None:
     """Check every digest of a bundle and replay its golden vectors."""
-    with _failures_as_sentences():
+    with _errors_as_messages():
         content = read_bundle_at(bundle)
         deviation = replay_golden(content)
         output.print(
@@ -99,30 +98,13 @@ def verify(
         )
 
 
-@app.command()
-def results(
-    models: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder of bundles; may be given again. By default models."),
-    ] = None,
-    page: Annotated[Path, typer.Option("--output", help="The page to write.")] = RESULTS_PAGE,
-) -> None:
-    """Write what others publish for every system beside what the bundles measured."""
-    with _failures_as_sentences():
-        published = read_published(models or [Path("models")])
-        content = render_results(system_index(), published)
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(content, encoding="utf-8")
-        output.print(f"{page}: {len(published)} bundles read", highlight=False, soft_wrap=True)
-
-
 def main() -> None:
     """Run the command line."""
     app()
 
 
 @contextmanager
-def _failures_as_sentences() -> Iterator[None]:
+def _errors_as_messages() -> Iterator[None]:
     try:
         yield
     except LatentServeError as error:
@@ -136,20 +118,20 @@ def _failures_as_sentences() -> Iterator[None]:
 
 @contextmanager
 def _without_native_messages() -> Iterator[None]:
-    """Drop what TensorFlow's libraries write while they load: notes that no setting turns off.
+    """Discard what TensorFlow's libraries write while they load, which no setting turns off.
 
-    They go past ``sys.stderr``, so the file descriptor itself is turned away.
+    They write to the file descriptor and not to ``sys.stderr``, so the descriptor is redirected.
     """
     sys.stderr.flush()
     kept = os.dup(STANDARD_ERROR)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, STANDARD_ERROR)
+        os.dup2(null, STANDARD_ERROR)
         yield
     finally:
         os.dup2(kept, STANDARD_ERROR)
         os.close(kept)
-        os.close(nowhere)
+        os.close(null)
 
 
 def _show_publication(publication: "Publication") -> None:

@@ -11,17 +11,16 @@
         ├── RunCorrupted
         ├── ExportFailed
         ├── ParityMismatch
-        └── GatesRefused
+        └── GatesFailed
 
-A message says what was found and what is needed, in one sentence: it is what the command line
-prints.
+A message is one sentence for the command line: what was found, and what is expected.
 """
 
 from service.errors import LatentServeError
 
 
 class TrainingError(LatentServeError):
-    """Root of what can go wrong offline, before a bundle exists."""
+    """Root of what training raises, before a bundle exists."""
 
 
 class RecipeError(TrainingError):
@@ -41,11 +40,11 @@ class DatasetUnavailable(DatasetError):
 
 
 class DatasetCorrupted(DatasetError):
-    """A data file has not the digest of the public original, or cannot be read as its kind."""
+    """A data file does not have the digest of the public original, or cannot be parsed."""
 
 
 class TrainingDiverged(TrainingError):
-    """The loss is no longer a finite number; no later epoch could repair it."""
+    """The objective is not finite, and no later epoch would make it finite."""
 
 
 class RunCorrupted(TrainingError):
@@ -57,8 +56,8 @@ class ExportFailed(TrainingError):
 
 
 class ParityMismatch(TrainingError):
-    """An exported graph does not compute what Keras computes; nothing is published."""
+    """An exported graph does not compute what Keras computes; the bundle is not published."""
 
 
-class GatesRefused(TrainingError):
-    """The network did not learn what it is for; nothing is published without a reason given."""
+class GatesFailed(TrainingError):
+    """A gate failed; publishing all the same needs a reason."""

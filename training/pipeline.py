@@ -1,7 +1,13 @@
-"""From a recipe to a published bundle.
+"""The steps from a recipe to a published bundle: train, export, publish.
 
-Weights come first; validation rows decide scaling, epoch and mixture size; calibration rows are
-looked at once all that is fixed; test rows give the figures.
+Weights are fitted to training rows. Validation rows decide scaling constants, the published epoch
+and the size of the mixture. Calibration rows are used once all that is fixed. Test rows give the
+figures.
+
+Example, as the command ``latentserve-train train digits-stacked`` runs:
+    ``recipe = load_recipe("digits-stacked")``
+    ``progress = show_progress(Console(), recipe.max_epochs)``
+    ``train_and_publish(recipe, Path("models"), Path("runs"), progress)``
 """
 
 from collections.abc import Iterable
@@ -12,40 +18,47 @@ from pathlib import Path
 from service.bundle.manifest import REPORT_FILE, Metric
 from service.bundle.storage import BundleLocation, publish_bundle, read_bundle
 from service.catalog.verification import replay_golden
-from training.architectures.building import build_autoencoder
-from training.bundling import build_manifest, bundle_files
-from training.checkpoints import RunFolder
-from training.datasets import load_dataset
-from training.errors import GatesRefused
-from training.evaluation import assess
-from training.export import export_graph, graph_functions
-from training.fitting import Progress, Trainer, fit
-from training.gates import waive
-from training.history import published_epoch
-from training.inference import GraphRunner
-from training.layerwise import ShiftedProgress, fit_layerwise
-from training.parity import check_parity
-from training.preprocessing import fit_scaling
-from training.recipe import Recipe
-from training.report import render_report
-from training.scorers import scorer_named
+from training.data.scaling import fit_scaling
+from training.data.source import DataDescription
+from training.data.source_registry import recipe_source
+from training.data.splitting import Split, split_source
+from training.errors import GatesFailed
+from training.evaluation.assessing import assess
+from training.evaluation.assessment import GateResult
+from training.evaluation.gates import waive_gates
+from training.export.conversion import export_graph
+from training.export.exported_model import ExportedModel
+from training.export.fitted_scorer import fit_scorers
+from training.export.graph_functions import graph_functions
+from training.export.graph_runner import GraphRunner
+from training.export.parity import check_parity
+from training.export.scorer_registry import scorer_named
+from training.fitting.checkpoints import RunFolder
+from training.fitting.history import published_epoch
+from training.fitting.layerwise import fit_layerwise
+from training.fitting.progress import OffsetProgress, Progress
+from training.fitting.trained_model import TrainedModel
+from training.fitting.trainer import Trainer, fit
+from training.networks.building import build_autoencoder
+from training.publishing.files import bundle_files
+from training.publishing.manifest import build_manifest
+from training.recipe.recipe import Recipe
+from training.report.page import render_report
 from training.seeds import Stream
-from training.splitting import split_dataset
-from training.stages import ExportedModel, GateResult, TrainedModel
 from training.tensors import to_numpy
 
 
 @dataclass(frozen=True)
 class Publication:
-    """Where a bundle lies and what it is worth.
+    """A published bundle, and its most important figures.
 
     Attributes:
-        location: Its folder.
-        metrics: All figures, those that others publish beside them.
-        epochs: How many were trained.
-        training_seconds: How long they took.
+        location: Folder of the bundle.
+        metrics: All figures, with those that others publish beside them.
+        epochs: Number of epochs, those of stages included.
+        training_seconds: Duration of all epochs.
         parity_error: Largest deviation of a graph from Keras.
-        size_bytes: Of all files together.
+        size_bytes: Total size of all files.
     """
 
     location: BundleLocation
@@ -63,49 +76,48 @@ def train_and_publish(
     progress: AbstractContextManager[Progress],
     allow: str | None = None,
 ) -> Publication:
-    """Make the bundle of a recipe.
+    """Train, export and publish a recipe.
 
-    A run that was interrupted continues; one that was finished is only exported again.
+    An interrupted run continues; a finished one is only exported and published again.
 
     Args:
         recipe: The run's configuration.
         models_dir: The folder of all bundles.
         runs_dir: The folder of all runs' checkpoints.
-        progress: Told how far training is.
-        allow: Why a model that did not learn as it should is published all the same, or None.
+        progress: Receives the progress of training.
+        allow: Reason to publish although gates fail, or None.
 
     Raises:
         TrainingError: One of its kinds: of recipe, data, training, export, parity or gates.
-        BundleError: What was written does not read back as what was meant.
+        BundleError: The written bundle does not verify.
     """
     model = train_model(recipe, runs_dir, progress)
-    refusals_dir = RunFolder(runs_dir, recipe).path
-    return publish_model(model, export_model(model), models_dir, refusals_dir, allow)
+    run_dir = RunFolder(runs_dir, recipe).path
+    return publish_model(model, export_model(model), models_dir, run_dir, allow)
 
 
 def train_model(
     recipe: Recipe, runs_dir: Path, progress: AbstractContextManager[Progress]
 ) -> TrainedModel:
-    """Train a recipe to its end, or from where an earlier run of it was left.
+    """Train a recipe from its last checkpoint to the end.
 
     Args:
         recipe: The run's configuration.
         runs_dir: The folder of all runs' checkpoints.
-        progress: Told how far training is.
+        progress: Receives the progress of training.
 
     Raises:
         RecipeError: The recipe does not fit its data.
-        DatasetError: The data is not to be had, or not what it should be.
+        DatasetError: The data is not available, or is corrupted.
         TrainingDiverged: The objective is not finite.
-        RunCorrupted: The run's folder holds something else.
+        RunCorrupted: A checkpoint cannot be read, or is of another model.
     """
     for score in recipe.anomaly.scores:
-        scorer_named(score)  # a score that there is not is refused before training, not after
-    dataset = load_dataset(recipe.data.dataset, recipe.seed)
-    split = split_dataset(dataset, recipe.data, recipe.seed)
+        scorer_named(score)  # reject an unknown score before training
+    data, split = _read_data(recipe)
     scaling = fit_scaling(recipe.data.scaling, split.validation.rows)
-    categories = len(dataset.classes) if recipe.data.conditions else 0
-    autoencoder = build_autoencoder(recipe, dataset.input.shape, categories)
+    categories = len(data.classes) if recipe.data.conditions else 0
+    autoencoder = build_autoencoder(recipe, data.input.shape, categories)
     train, validation, test = (
         to_numpy(scaling.scale(part.rows))
         for part in (split.train, split.validation, split.normal_test())
@@ -115,8 +127,8 @@ def train_model(
         stages = fit_layerwise(autoencoder, recipe, (train, validation), run, listener)
         conditions = (split.train.conditions, split.validation.conditions)
         trainer = Trainer(autoencoder, recipe, train, validation, conditions)
-        later = ShiftedProgress(listener, len(stages))
-        history = fit(trainer, recipe.training, run, later)
+        main_progress = OffsetProgress(listener, len(stages))
+        history = fit(trainer, recipe.training, run, main_progress)
     test_terms = trainer.evaluate(test, Stream.TEST_NOISE, split.normal_test().conditions)
     metrics = [
         Metric(
@@ -127,22 +139,28 @@ def train_model(
         ),
         Metric(name="objective", value=sum(test_terms.values()), split="test", rows=len(test)),
     ]
-    return TrainedModel(recipe, dataset, split, scaling, autoencoder, history, metrics, stages)
+    return TrainedModel(recipe, data, split, scaling, autoencoder, history, metrics, stages)
+
+
+def _read_data(recipe: Recipe) -> tuple[DataDescription, Split]:
+    """Describe and split the data; what the source has in memory is released afterwards."""
+    source = recipe_source(recipe)
+    return source.describe(), split_source(source, recipe.data, recipe.seed)
 
 
 def export_model(model: TrainedModel) -> ExportedModel:
-    """Turn a trained model into graphs, and compare each with Keras on validation rows.
+    """Fit scorers, export every graph, and compare each with Keras on validation rows.
 
     Raises:
-        RecipeError: The recipe names a score that there is not.
-        ExportFailed: A function cannot be turned into a graph of the bundle's form.
+        RecipeError: The recipe names an unknown score.
+        ExportFailed: A Keras function cannot be converted.
         ParityMismatch: A graph does not compute what Keras computes.
     """
     functions = graph_functions(
         model.autoencoder,
         model.scaling,
-        model.dataset.input.shape,
-        model.recipe.anomaly.scores,
+        model.data.input.shape,
+        fit_scorers(model),
     )
     graphs = {graph.name: (graph.signature, export_graph(graph)) for graph in functions}
     exported = ExportedModel(graphs, GraphRunner(graphs), parity_error=0.0)
@@ -159,28 +177,28 @@ def publish_model(
     model: TrainedModel,
     exported: ExportedModel,
     models_dir: Path,
-    refusals_dir: Path,
+    failed_dir: Path,
     allow: str | None = None,
 ) -> Publication:
-    """Measure a model, and write its bundle as the next version if it learned.
+    """Assess a model, and publish its bundle as the next version if no gate fails.
 
     Args:
         model: The trained model and its data.
         exported: Its graphs.
         models_dir: The folder of all bundles.
-        refusals_dir: The folder that the report of a refused model goes into.
-        allow: Why gates that refuse are waived; without a reason, none is.
+        failed_dir: The folder for the report if a gate fails.
+        allow: Reason to waive gates that fail; without one, none is waived.
 
     Raises:
         RecipeError: A published figure is of a metric that is not measured.
-        GatesRefused: The model did not learn, and no reason was given.
-        BundleError: What was written does not read back as what was meant.
+        GatesFailed: A gate failed and was not waived.
+        BundleError: The written bundle does not verify.
     """
     assessment = assess(model, exported)
     if allow is not None:
-        assessment = replace(assessment, gates=waive(assessment.gates, allow))
+        assessment = replace(assessment, gates=waive_gates(assessment.gates, allow))
     report = render_report(model, exported, assessment)
-    _refuse_what_did_not_learn(assessment.gates, report, refusals_dir)
+    _check_gates(assessment.gates, report, failed_dir)
     files = bundle_files(model, exported, assessment, report)
     manifest = build_manifest(model, exported, assessment, files)
     location = publish_bundle(models_dir, manifest, files)
@@ -195,17 +213,15 @@ def publish_model(
     )
 
 
-def _refuse_what_did_not_learn(
-    gates: Iterable[GateResult], report: str, refusals_dir: Path
-) -> None:
-    refused = [gate for gate in gates if gate.state == "refused"]
-    if not refused:
+def _check_gates(gates: Iterable[GateResult], report: str, failed_dir: Path) -> None:
+    failed = [gate for gate in gates if gate.state == "failed"]
+    if not failed:
         return
-    refusals_dir.mkdir(parents=True, exist_ok=True)
-    page = refusals_dir / REPORT_FILE
+    failed_dir.mkdir(parents=True, exist_ok=True)
+    page = failed_dir / REPORT_FILE
     page.write_text(report, encoding="utf-8")
-    findings = "; ".join(f"{gate.name}: {gate.finding}" for gate in refused)
-    raise GatesRefused(
-        f"not published, the network did not learn what it should. {findings}. See {page}, or"
-        ' publish it all the same with --allow "REASON"'
+    findings = "; ".join(f"{gate.name}: {gate.finding}" for gate in failed)
+    raise GatesFailed(
+        f"not published: {len(failed)} gate{'' if len(failed) == 1 else 's'} failed. {findings}."
+        f' See {page}, or publish with --allow "REASON"'
     )

@@ -1,10 +1,17 @@
-"""What a model bundle says about itself: the whole contract between training and service.
+"""The manifest of a model bundle: the contract between training and service.
 
-``manifest.json`` is one ``Manifest``. Everything the service must know to answer a request is in
-it or in a file it lists by digest, so training and serving cannot disagree.
+``manifest.json`` is one ``Manifest``. It contains everything that the service needs to know about a
+model, or lists the file that does, with its digest.
+
+Versions of the schema are semantic. A reader takes its own major version, up to its own minor one:
+
+- a minor version adds fields that are optional, so that readers take all earlier manifests;
+- an earlier reader rejects a later minor version, since it cannot know whether it may ignore what
+  was added;
+- a new kind of extension needs no new version: readers keep and ignore kinds that they do not know.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AwareDatetime,
@@ -13,11 +20,13 @@ from pydantic import (
     Field,
     JsonValue,
     PositiveInt,
+    SerializerFunctionWrapHandler,
     StringConstraints,
+    model_serializer,
     model_validator,
 )
 
-SCHEMA_VERSION = "1.0.0"
+SCHEMA_VERSION = "1.1.0"
 MANIFEST_FILE = "manifest.json"
 ENCODER = "encoder"
 DECODER = "decoder"
@@ -36,6 +45,8 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 
 _Tensors = list[tuple[str, tuple[int, ...]]]
 
+_FIRST_WITH_ADDITIONS = (1, 1)
+
 
 class _Part(BaseModel):
     # Served parts are validated within their manifest: they need no validators of their own.
@@ -44,18 +55,41 @@ class _Part(BaseModel):
     )
 
 
-class ColumnSpec(_Part):
+class _ExtendedPart(_Part):
+    """A part with fields that a later minor version added.
+
+    Attributes:
+        added: Names of these fields. Without a value they are not written, so that a manifest is
+            written in the version that it states.
+    """
+
+    added: ClassVar[frozenset[str]]
+
+    @model_serializer(mode="wrap")
+    def _without_unused_additions(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        return {name: value for name, value in fields.items() if value or name not in self.added}
+
+
+class ColumnSpec(_ExtendedPart):
     """One named column of a table row, or one condition of a conditional model.
 
-    A graph sees numbers only. A boolean becomes 0 or 1, a category the position of its value in
-    ``vocabulary``, and a missing value of a nullable column becomes NaN.
+    Graphs take numbers only: a boolean is 0 or 1, a category the position of its value in
+    ``vocabulary``, a missing value of a nullable column NaN.
+
+    Attributes:
+        training_range: Minimum and maximum of a numeric column in the training rows, without
+            missing values; since 1.1.
     """
+
+    added = frozenset({"training_range"})
 
     name: Annotated[str, Field(min_length=1)]
     type: Literal["numeric", "boolean", "categorical"] = "numeric"
     vocabulary: tuple[str | int, ...] | None = None
     nullable: bool = False
     units: str | None = None
+    training_range: tuple[float, float] | None = None
 
     @model_validator(mode="after")
     def _vocabulary_belongs_to_categories(self) -> Self:
@@ -65,19 +99,43 @@ class ColumnSpec(_Part):
             raise ValueError("a vocabulary names each category once")
         return self
 
+    @model_validator(mode="after")
+    def _training_range_is_of_numbers(self) -> Self:
+        if self.training_range is not None:
+            if self.type != "numeric":
+                raise ValueError("only numeric columns have a training range")
+            if self.training_range[0] > self.training_range[1]:
+                raise ValueError("the minimum of a training range is above its maximum")
+        return self
 
-class InputSpec(_Part):
-    """What one row that a client sends is, in the client's own units.
+
+class WindowSpec(_Part):
+    """How rows are cut from longer series.
+
+    Attributes:
+        length: Steps of a window, which are the steps of a row.
+        stride: Steps between the starts of consecutive windows in training.
+    """
+
+    length: PositiveInt
+    stride: PositiveInt
+
+
+class InputSpec(_ExtendedPart):
+    """One row as a client sends it, in raw units.
 
     Attributes:
         kind: ``image`` rows are (height, width, channels) in [0, 1]; ``series`` rows are
             (steps, channels); ``tabular`` rows are (columns,).
         shape: Shape of one row, without the batch axis.
-        dtype: What the graphs take.
-        range: Least and greatest value a client may send; enforced for images only.
-        units: Units of the values, as a person would write them.
+        dtype: Type of the graphs' inputs.
+        range: Minimum and maximum of the values; enforced for images only.
+        units: Units of the values, for people.
         columns: Names and types of a table's columns, in order.
+        windows: How series are cut into rows, if they are; since 1.1.
     """
+
+    added = frozenset({"windows"})
 
     kind: Literal["image", "tabular", "series"]
     shape: Shape
@@ -85,6 +143,7 @@ class InputSpec(_Part):
     range: tuple[float, float] | None = None
     units: str
     columns: tuple[ColumnSpec, ...] | None = None
+    windows: WindowSpec | None = None
 
     @model_validator(mode="after")
     def _shape_fits_kind(self) -> Self:
@@ -100,15 +159,19 @@ class InputSpec(_Part):
             raise ValueError("only tabular rows have columns")
         if self.columns is not None and len(self.columns) != self.shape[0]:
             raise ValueError(f"{self.shape[0]} values in a row, {len(self.columns)} columns")
+        if self.windows is not None and self.kind != "series":
+            raise ValueError("only series have windows")
+        if self.windows is not None and self.windows.length != self.shape[0]:
+            raise ValueError(f"{self.shape[0]} steps in a row, windows of {self.windows.length}")
         return self
 
 
 class CodeSpec(_Part):
-    """What a row becomes: its code in the latent space.
+    """The code of a row, in the latent space.
 
     Attributes:
         shape: Shape of one code, without the batch axis.
-        variational: The encoder also gives ``log_variances``; ``codes`` are posterior means.
+        variational: The encoder outputs ``log_variances`` too; ``codes`` are posterior means.
     """
 
     shape: Shape
@@ -116,7 +179,7 @@ class CodeSpec(_Part):
 
 
 class TensorSpec(_Part):
-    """One input or output of a graph; every graph has a dynamic batch axis in front."""
+    """One input or output of a graph, without the dynamic batch axis, which is first."""
 
     name: str
     shape: tuple[PositiveInt, ...]
@@ -124,7 +187,7 @@ class TensorSpec(_Part):
 
 
 class GraphSignature(_Part):
-    """An ONNX file and the names and shapes it must have."""
+    """An ONNX file, and the names and shapes of its inputs and outputs."""
 
     file: str
     inputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
@@ -132,15 +195,20 @@ class GraphSignature(_Part):
 
 
 class NoiseSpec(_Part):
-    """The corruption a bundle was trained to undo."""
+    """The noise that a model was trained to remove.
 
-    kind: Literal["gaussian", "dropout", "salt-and-pepper"]
+    Attributes:
+        kind: ``masking`` sets values to 0; since 1.1, called ``dropout`` in 1.0.
+        level: Standard deviation of normal noise, or probability that a value is changed.
+    """
+
+    kind: Literal["gaussian", "masking", "dropout", "salt-and-pepper"]
     level: Annotated[float, Field(gt=0)]
     description: str
 
 
 class ScoreSpec(_Part):
-    """One way of saying how unlike the normal rows a row is; higher is more anomalous."""
+    """One anomaly score; higher is more anomalous."""
 
     graph: Annotated[str, Field(pattern=r"^scorer-[a-z0-9-]+$")]
     description: str
@@ -149,7 +217,7 @@ class ScoreSpec(_Part):
 
 
 class AnomalySpec(_Part):
-    """The scores of a bundle and how they are judged when a request does not say."""
+    """The scores of a bundle, and the defaults for requests that name none."""
 
     scores: Annotated[dict[Name, ScoreSpec], Field(min_length=1)]
     default_score: Name
@@ -163,7 +231,7 @@ class AnomalySpec(_Part):
 
 
 class PriorSpec(_Part):
-    """A density over codes from which new ones are drawn."""
+    """A density over codes, from which samples are drawn."""
 
     kind: Literal["standard-normal", "gaussian-mixture"]
     description: str
@@ -171,7 +239,7 @@ class PriorSpec(_Part):
 
 
 class PriorsSpec(_Part):
-    """The priors of a bundle and the one used when a request does not say."""
+    """The priors of a bundle, and the default for requests that name none."""
 
     available: Annotated[dict[Name, PriorSpec], Field(min_length=1)]
     default: Name
@@ -184,7 +252,7 @@ class PriorsSpec(_Part):
 
 
 class Metric(_Part):
-    """A figure measured on held-out data when the bundle was made."""
+    """A figure that was measured on held-out data before publishing."""
 
     name: str
     value: float
@@ -195,7 +263,7 @@ class Metric(_Part):
 
 
 class DataSpec(_Part):
-    """The data a bundle was trained on, its terms, and the digest of what was really read."""
+    """The data that a model was trained on: its terms, and the digest of what was read."""
 
     name: str
     source: str
@@ -206,7 +274,7 @@ class DataSpec(_Part):
 
 
 class Provenance(_Part):
-    """What it takes to make the bundle again."""
+    """What is needed to train the model again."""
 
     recipe: dict[str, JsonValue]
     seed: int
@@ -218,18 +286,44 @@ class Provenance(_Part):
     gates_waived: dict[str, str] = {}
 
 
-class Manifest(_Part):
-    """Everything the service must know about one version of one model.
+class ExtensionSpec(_Part):
+    """A further part of a bundle, for one operation of its own.
+
+    A reader that does not know the kind keeps the entry, verifies the digests of its files, and
+    otherwise ignores it.
+
+    Attributes:
+        kind: Which operation it is for, such as ``classifier``, ``neighbors`` or ``examples``.
+        description: One sentence for users.
+        graphs: Further graphs, by a name of the kind's own; ``golden.npz`` has their vectors as
+            ``<extension>/<graph>/<tensor>``.
+        files: Names of further files.
+        settings: Further values, whose meaning the kind defines.
+    """
+
+    kind: Name
+    description: str
+    graphs: dict[Name, GraphSignature] = {}
+    files: tuple[str, ...] = ()
+    settings: dict[str, JsonValue] = {}
+
+
+class Manifest(_ExtendedPart):
+    """Everything the service needs to know about one version of one model.
 
     Attributes:
         schema_version: Semantic version of this schema.
         digest: SHA-256 of the manifest's bytes with this value written as 64 zeros.
         graphs: ``encoder``, ``decoder`` and one ``scorer-<score>`` per score.
-        conditions: Columns of what a conditional model takes beside each row; every graph that
-            needs them has an input ``conditions`` of shape (len(conditions),).
-        example: A row a client could send: the flat values in row-major order.
+        conditions: Columns of the conditions of a conditional model; every graph that needs them
+            has an input ``conditions`` of shape (len(conditions),).
+        capabilities: Which of the six calls the model was published for.
+        example: A row that a client could send, as flat values in row-major order.
         files: SHA-256 of every other file of the bundle, by file name.
+        extensions: Further graphs and files by name, for operations of their own; since 1.1.
     """
+
+    added = frozenset({"extensions"})
 
     schema_version: str
     digest: Sha256 = UNSIGNED
@@ -248,6 +342,22 @@ class Manifest(_Part):
     example: tuple[float | str | bool | None, ...]
     provenance: Provenance
     files: dict[str, Sha256]
+    extensions: dict[Name, ExtensionSpec] = {}
+
+    @model_validator(mode="after")
+    def _additions_need_the_version_that_added_them(self) -> Self:
+        columns = (*(self.input.columns or ()), *(self.conditions or ()))
+        used = {
+            "training ranges": any(column.training_range for column in columns),
+            "windows": self.input.windows is not None,
+            "extensions": bool(self.extensions),
+            "masking noise": self.noise is not None and self.noise.kind == "masking",
+        }
+        stated = tuple(int(number) for number in self.schema_version.split(".")[:2])
+        if stated < _FIRST_WITH_ADDITIONS and any(used.values()):
+            names = ", ".join(name for name, is_used in used.items() if is_used)
+            raise ValueError(f"schema version {self.schema_version} does not have {names}")
+        return self
 
     @model_validator(mode="after")
     def _capabilities_have_what_they_need(self) -> Self:
@@ -295,6 +405,8 @@ class Manifest(_Part):
         if missing := {score.graph for score in scores.values()} - self.graphs.keys():
             raise ValueError(f"scores name graphs that are not there: {sorted(missing)}")
         wanted = {graph.file for graph in self.graphs.values()} | {GOLDEN_FILE}
+        for extension in self.extensions.values():
+            wanted.update(extension.files, (graph.file for graph in extension.graphs.values()))
         if any(score.calibration_rows for score in scores.values()):
             wanted.add(CALIBRATION_FILE)
         priors = self.priors.available.values() if self.priors else ()
@@ -306,7 +418,7 @@ class Manifest(_Part):
         if missing := wanted - self.files.keys():
             raise ValueError(f"files without a digest: {sorted(missing)}")
         if MANIFEST_FILE in self.files:
-            raise ValueError(f"{MANIFEST_FILE} states its own digest and is none of the files")
+            raise ValueError(f"{MANIFEST_FILE} states its own digest and is not among the files")
         values = 1
         for length in self.input.shape:
             values *= length

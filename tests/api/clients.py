@@ -58,13 +58,18 @@ class Client(httpx.AsyncClient):
         return np.load(BytesIO(response.content))
 
 
+def quiet_settings(models_dir: Path, **settings: Any) -> Settings:
+    """Make settings of a service that logs errors alone and runs a batch at a time."""
+    quiet = {"access_log": False, "log_level": "error", "threads": 1}
+    return Settings(models_dir=models_dir, **{**quiet, **settings})
+
+
 @asynccontextmanager
 async def open_client(
     models_dir: Path, *, wait: bool = True, **settings: Any
 ) -> AsyncGenerator[Client]:
     """Start the application, wait until every bundle has been loaded or refused, and stop it."""
-    quiet = {"access_log": False, "log_level": "error", "threads": 1}
-    app = create_app(Settings(models_dir=models_dir, **{**quiet, **settings}))
+    app = create_app(quiet_settings(models_dir, **settings))
     async with lifespan(app), Client(app) as client:
         while wait and "loading" in (await client.get("/readyz")).text:  # noqa: ASYNC110  # a client can only ask
             await asyncio.sleep(0.005)

@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.api.fast_path.connection import Connection
 from service.app import Service, create_service
 from service.processes.worker import Worker, server_config
-from service.settings import Settings
+from tests.api.clients import quiet_settings
 
 _GENERATED_ID = re.compile(rb"\b[0-9a-f]{32}\b")
 _MEASURED = ("date", "server-timing")
@@ -245,8 +245,7 @@ async def open_server(
         keep_alive_seconds: How long a connection may be idle.
         settings: Of the service.
     """
-    quiet = {"access_log": False, "log_level": "error", "threads": 1}
-    chosen = Settings(models_dir=models_dir, **{**quiet, **settings})
+    chosen = quiet_settings(models_dir, **settings)
     service = create_service(chosen)
     config = server_config(chosen, service)
     config.timeout_keep_alive = keep_alive_seconds

@@ -11,8 +11,7 @@ from service.api.problems import PROBLEMS, Problem
 from service.app import create_service
 from service.errors import RequestError
 from service.request_context import Principal
-from service.settings import Settings
-from tests.api.clients import Client, lifespan
+from tests.api.clients import Client, lifespan, quiet_settings
 from tests.api.sockets import open_server, request
 from tests.bundles import PLANE
 
@@ -65,7 +64,7 @@ class Keys:
 
 async def test_the_calls_ask_who_and_then_whether_they_may(tiny_models_dir: Path) -> None:
     keys = Keys()
-    settings = Settings(models_dir=tiny_models_dir, access_log=False, log_level="error", threads=1)
+    settings = quiet_settings(tiny_models_dir)
     app = create_service(settings, authenticator=keys).app
     async with lifespan(app), Client(app) as client:
         nobody = await client.post("/encode", content=BODY)
@@ -90,7 +89,7 @@ async def test_the_calls_ask_who_and_then_whether_they_may(tiny_models_dir: Path
 
 
 async def test_routes_ask_the_same_but_for_what_probes_read(tiny_models_dir: Path) -> None:
-    settings = Settings(models_dir=tiny_models_dir, access_log=False, log_level="error", threads=1)
+    settings = quiet_settings(tiny_models_dir)
     app = create_service(settings, authenticator=Keys()).app
     paths = ("/models", "/models/plane", "/metrics", "/healthz", "/readyz", "/version", "/errors")
     async with lifespan(app), Client(app) as client:

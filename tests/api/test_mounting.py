@@ -8,17 +8,16 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from service.app import create_app
-from service.settings import Settings
-from tests.api.clients import Client, lifespan
+from tests.api.clients import Client, lifespan, quiet_settings
 from tests.bundles import PLANE
 
 
 @pytest.mark.parametrize("prefix", ["/models-of/plane", "/v1"])
 async def test_every_path_answers_below_the_prefix(tiny_models_dir: Path, prefix: str) -> None:
-    settings = Settings(models_dir=tiny_models_dir, access_log=False, log_level="error", threads=1)
+    settings = quiet_settings(tiny_models_dir)
     app = create_app(settings)
     outer = Starlette(routes=[Mount(prefix, app)])
-    async with lifespan(app), Client(outer) as client:  # pyright: ignore[reportArgumentType]  # an ASGI application
+    async with lifespan(app), Client(outer) as client:
         while (await client.get(f"{prefix}/readyz")).status_code == 503:  # noqa: ASYNC110  # a client can only ask
             await asyncio.sleep(0.005)
         codes = await client.answer(

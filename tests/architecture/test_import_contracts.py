@@ -39,10 +39,22 @@ OFFENCES = {
     "service-is-light": ("service/inference/scoring.py", "tensorflow"),
     "inference-without-http": ("service/bundle/storage.py", "fastapi"),
     "one-door-to-onnxruntime": ("service/inference/scoring.py", "onnxruntime"),
-    "training-sees-the-contract": ("training/recipe.py", "service.settings"),
-    "training-layers": ("training/datasets.py", "training.splitting"),
-    "architecture-layers": ("training/architectures/stack.py", "training.architectures.dense"),
-    "graph-pass-layers": ("training/graph_passes/editing.py", "training.graph_passes.convolutions"),
+    "training-sees-the-contract": ("training/recipe/recipe.py", "service.settings"),
+    "training-layers": ("training/data/splitting.py", "training.networks.stack"),
+    "recipe-layers": ("training/recipe/part.py", "training.recipe.layers"),
+    "data-layers": ("training/data/source.py", "training.data.in_memory"),
+    "independent-sources": ("training/data/sources/mnist.py", "training.data.sources.digits"),
+    "network-layers": ("training/networks/stack.py", "training.networks.dense"),
+    "fitting-layers": ("training/fitting/history.py", "training.fitting.checkpoints"),
+    "export-layers": ("training/export/graph_runner.py", "training.export.parity"),
+    "graph-pass-layers": (
+        "training/export/graph_passes/editing.py",
+        "training.export.graph_passes.convolutions",
+    ),
+    "evaluation-layers": ("training/evaluation/metrics.py", "training.evaluation.gates"),
+    "publishing-layers": ("training/publishing/golden.py", "training.publishing.manifest"),
+    "report-layers": ("training/report/plots/style.py", "training.report.panels.panel"),
+    "panel-layers": ("training/report/panels/panel.py", "training.report.panels.codes"),
 }
 
 OPEN_TO_TRAINING = {

@@ -1,6 +1,7 @@
-"""A manifest that contradicts itself is refused, and for the right reason."""
+"""A manifest that contradicts itself is rejected, and for the right reason."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,24 @@ from tests.bundle.manifests import ZEROS, Fields, changed, tensors
 from tests.bundles import LABELLED, PEOPLE, PLANE, SCORE, STAMP, WAVE, TinyModel
 
 SCORER = f"scorer-{SCORE}"
+
+
+def later(fields: Fields, *path: str | int, **changes: Any) -> None:
+    """State schema version 1.1, and change fields of the part at a path."""
+    fields["schema_version"] = "1.1.0"
+    part: Any = fields
+    for step in path:
+        part = part[step]
+    part.update(changes)
+
+
+def extension(**changes: Any) -> Fields:
+    return {"kind": "neighbors", "description": "Neighbors of a row.", **changes}
+
+
+def encoder_of(fields: Fields) -> Fields:
+    return fields["graphs"]["encoder"]
+
 
 CONTRADICTIONS: dict[str, tuple[TinyModel, Callable[[Fields], object], str]] = {
     "an unknown field": (
@@ -39,7 +58,7 @@ CONTRADICTIONS: dict[str, tuple[TinyModel, Callable[[Fields], object], str]] = {
         lambda fields: fields["provenance"].update(created_at="2026-01-01T00:00:00"),
         "provenance/created_at: ",
     ),
-    "a name that is no folder name": (
+    "a name that is not a folder name": (
         PLANE,
         lambda fields: fields.update(name="../plane"),
         "name: ",
@@ -212,7 +231,7 @@ CONTRADICTIONS: dict[str, tuple[TinyModel, Callable[[Fields], object], str]] = {
         lambda fields: fields["files"].update({"manifest.json": ZEROS}),
         "its own digest",
     ),
-    "an example that is no row": (
+    "an example that is not a row": (
         PLANE,
         lambda fields: fields["example"].pop(),
         "the example has 3 values, a row 4",
@@ -257,6 +276,76 @@ CONTRADICTIONS: dict[str, tuple[TinyModel, Callable[[Fields], object], str]] = {
         lambda fields: tensors(fields, SCORER, "outputs")[0].update(shape=[1]),
         f"graph {SCORER} does not fit",
     ),
+    "a training range the wrong way round": (
+        PEOPLE,
+        lambda fields: later(fields, "input", "columns", 0, training_range=[2.0, 1.0]),
+        "the minimum of a training range is above its maximum",
+    ),
+    "a training range of a category": (
+        PEOPLE,
+        lambda fields: later(fields, "input", "columns", 2, training_range=[0.0, 1.0]),
+        "only numeric columns have a training range",
+    ),
+    "a training range that is not finite": (
+        PEOPLE,
+        lambda fields: later(fields, "input", "columns", 0, training_range=[0.0, float("inf")]),
+        "training_range/1: .*finite",
+    ),
+    "windows of a table": (
+        PLANE,
+        lambda fields: later(fields, "input", windows={"length": 4, "stride": 1}),
+        "only series have windows",
+    ),
+    "windows of another length than a row": (
+        WAVE,
+        lambda fields: later(fields, "input", windows={"length": 9, "stride": 1}),
+        "8 steps in a row, windows of 9",
+    ),
+    "windows without a stride": (
+        WAVE,
+        lambda fields: later(fields, "input", windows={"length": 8, "stride": 0}),
+        "input/windows/stride",
+    ),
+    "an extension whose file has no digest": (
+        PLANE,
+        lambda fields: later(fields, extensions={"near": extension(files=["near.npz"])}),
+        "without a digest: .*near.npz",
+    ),
+    "an extension whose graph has no digest": (
+        PLANE,
+        lambda fields: later(
+            fields,
+            extensions={
+                "near": extension(graphs={"near": {**encoder_of(fields), "file": "n.onnx"}})
+            },
+        ),
+        "without a digest: .*n.onnx",
+    ),
+    "an extension without a kind": (
+        PLANE,
+        lambda fields: later(fields, extensions={"near": {"description": "Neighbors."}}),
+        "extensions/near/kind: Field required",
+    ),
+    "a training range in a manifest of 1.0": (
+        PEOPLE,
+        lambda fields: fields["input"]["columns"][0].update(training_range=[1.0, 2.0]),
+        "schema version 1.0.0 does not have training ranges",
+    ),
+    "windows in a manifest of 1.0": (
+        WAVE,
+        lambda fields: fields["input"].update(windows={"length": 8, "stride": 1}),
+        "schema version 1.0.0 does not have windows",
+    ),
+    "extensions in a manifest of 1.0": (
+        PLANE,
+        lambda fields: fields.update(extensions={"near": extension()}),
+        "schema version 1.0.0 does not have extensions",
+    ),
+    "masking noise in a manifest of 1.0": (
+        STAMP,
+        lambda fields: fields["noise"].update(kind="masking"),
+        "schema version 1.0.0 does not have masking noise",
+    ),
     "conditions of another width": (
         LABELLED,
         lambda fields: tensors(fields, "decoder", "inputs")[1].update(shape=[2]),
@@ -271,7 +360,7 @@ CONTRADICTIONS: dict[str, tuple[TinyModel, Callable[[Fields], object], str]] = {
 
 
 @pytest.mark.parametrize("contradiction", CONTRADICTIONS)
-def test_a_manifest_that_contradicts_itself_is_refused_for_the_right_reason(
+def test_a_manifest_that_contradicts_itself_is_rejected_for_the_right_reason(
     contradiction: str,
 ) -> None:
     model, change, reason = CONTRADICTIONS[contradiction]

@@ -17,11 +17,11 @@ from service.inference.buffers import DeviceBuffer
 from service.inference.chained_graph import bind_with_chain
 from service.inference.graphs import direct_graphs
 from service.inference.session import Session, SessionOptions
+from service.operations.direct import run_directly
 from service.operations.table import RECONSTRUCT
 from service.request_context import RequestContext
 from tests.bundles import LABELLED, PLANE, SCORE, STAMP, TINY_MODELS, WAVE, TinyModel
 from tests.graphs import BAD_ROW, DROPPING, LOOKUP, LOOKUP_SIGNATURE, lookup, lookup_rows, signature
-from tests.operations.opened import run
 
 TOLERANCE = 1e-6
 NAMES = [model.name for model in TINY_MODELS]
@@ -175,7 +175,9 @@ def test_reconstructions_take_the_bound_chain(tiny_models_dir: Path, model: Tiny
     inputs = inputs_of(model, 300)
     context = RequestContext()
 
-    found = run(RECONSTRUCT, bound_autoencoder(tiny_models_dir, model), *inputs, context=context)
+    found = run_directly(
+        RECONSTRUCT, bound_autoencoder(tiny_models_dir, model), *inputs, context=context
+    )
 
     expected = model.reconstruct(*inputs)
     bound = 1e-5 * max(1, np.abs(expected).max())
@@ -190,6 +192,6 @@ def test_codes_that_overflow_are_rejected_though_the_outputs_do_not_show_it(
     rows[1] = np.finfo(np.float32).max * np.sign(STAMP.encoding[:, :1]).reshape(6, 4, 1)
 
     with pytest.raises(NonFiniteResult, match="1 of 3 rows overflow") as rejected:
-        run(RECONSTRUCT, bound_autoencoder(tiny_models_dir, STAMP), rows)
+        run_directly(RECONSTRUCT, bound_autoencoder(tiny_models_dir, STAMP), rows)
 
     assert [error.pointer for error in rejected.value.field_errors] == ["/inputs/1"]

@@ -11,10 +11,11 @@ from service.catalog.verification import open_verified_sessions
 from service.errors import InferenceFailed, NonFiniteResult
 from service.inference.chained_graph import CHAIN, ChainedGraph, with_chain
 from service.inference.session import Session, SessionOptions
+from service.operations.direct import run_directly
 from service.operations.table import RECONSTRUCT
 from tests.bundles import LABELLED, STAMP, TINY_MODELS, TinyModel
 from tests.graphs import LOOKUP, LOOKUP_SIGNATURE, Array, copying, graph, lookup, signature
-from tests.operations.opened import open_tiny, run
+from tests.operations.opened import open_tiny
 
 
 def sessions_of(models_dir: Path, model: TinyModel) -> dict[str, Session]:
@@ -88,6 +89,6 @@ def test_codes_that_overflow_are_rejected_though_the_outputs_do_not_show_it(
     rows[1] = np.finfo(np.float32).max * np.sign(STAMP.encoding[:, :1]).reshape(6, 4, 1)
 
     with pytest.raises(NonFiniteResult, match="1 of 3 rows overflow") as rejected:
-        run(RECONSTRUCT, open_tiny(tiny_models_dir, STAMP), rows)
+        run_directly(RECONSTRUCT, open_tiny(tiny_models_dir, STAMP), rows)
 
     assert [error.pointer for error in rejected.value.field_errors] == ["/inputs/1"]

@@ -11,9 +11,10 @@ from service.bundle.storage import BundleLocation, read_bundle
 from service.catalog.verification import open_verified_sessions
 from service.inference.autoencoder import Autoencoder
 from service.inference.chained_graph import with_chain
-from service.inference.graphs import direct_graphs, run_to_completion
+from service.inference.graphs import direct_graphs
 from service.inference.session import SessionOptions
 from service.operations.anomaly_score import AnomalyDecision, ScoreOptions
+from service.operations.direct import run_directly
 from service.operations.operation import Operation, Work
 from service.operations.sample import SampleOptions, Samples
 from service.operations.table import ANOMALY_SCORE, SAMPLE
@@ -44,19 +45,6 @@ def start(
     return operation.run(autoencoder, Work(rows, conditions, options, RequestContext()))
 
 
-def run(
-    operation: Operation[Any],
-    autoencoder: Autoencoder,
-    rows: FloatArray = NO_ROWS,
-    conditions: FloatArray | None = None,
-    options: Any = None,
-    context: RequestContext | None = None,
-) -> Any:
-    """Run an operation to its end and return its result."""
-    work = Work(rows, conditions, options, context or RequestContext())
-    return run_to_completion(operation.run(autoencoder, work))
-
-
 def decide(
     autoencoder: Autoencoder,
     rows: FloatArray,
@@ -64,11 +52,13 @@ def decide(
     **options: Any,
 ) -> AnomalyDecision:
     """Score rows."""
-    return run(ANOMALY_SCORE, autoencoder, rows, conditions, ScoreOptions(**options))
+    return run_directly(ANOMALY_SCORE, autoencoder, rows, conditions, ScoreOptions(**options))
 
 
 def draw(
     autoencoder: Autoencoder, count: int, conditions: FloatArray | None = None, **options: Any
 ) -> Samples:
     """Draw rows."""
-    return run(SAMPLE, autoencoder, conditions=conditions, options=SampleOptions(count, **options))
+    return run_directly(
+        SAMPLE, autoencoder, conditions=conditions, options=SampleOptions(count, **options)
+    )

@@ -80,7 +80,7 @@ def test_a_discovery_rate_takes_the_place_of_the_false_positive_rate(plane: Auto
 @pytest.mark.parametrize("kind", ["false_positive_rate", "false_discovery_rate"])
 def test_too_few_calibration_rows_flag_nothing_and_say_so(kind: str, plane: Autoencoder) -> None:
     rows = 1000 * PLANE.rows(3)
-    decision = decide(plane, rows, **{kind: 0.009})
+    decision = decide(plane, rows, None, **{kind: 0.009})
     name = kind.replace("_", "-").replace("-rate", " rate")
 
     assert decision.p_values.tolist() == [0.01] * 3
@@ -89,7 +89,7 @@ def test_too_few_calibration_rows_flag_nothing_and_say_so(kind: str, plane: Auto
     assert decision.warnings == (
         f"99 calibration rows are too few for a {name} this small: no row can be flagged",
     )
-    enough = decide(plane, rows, **{kind: 0.01})
+    enough = decide(plane, rows, None, **{kind: 0.01})
     assert enough.anomalies.all()
     assert enough.warnings == ()
 
@@ -110,7 +110,7 @@ def test_one_anomaly_out_of_reach_among_many_rows_is_a_warning(plane: Autoencode
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, 2.0, float("nan"), float("inf")])
 def test_a_rate_outside_of_0_and_1_is_refused(kind: str, rate: float, plane: Autoencoder) -> None:
     with pytest.raises(InvalidInput, match=f"^{kind} is not between 0 and 1") as caught:
-        decide(plane, PLANE.rows(1), **{kind: rate})
+        decide(plane, PLANE.rows(1), None, **{kind: rate})
     assert [error.pointer for error in caught.value.field_errors] == [f"/{kind}"]
 
 

@@ -18,6 +18,7 @@ from service.inference.graphs import Graph, direct_graphs
 from service.inference.sampling import GaussianMixture, StandardNormal
 from service.inference.session import SessionOptions
 from service.operations.anomaly_score import ScoreOptions
+from service.operations.direct import run_directly
 from service.operations.operation import Operation
 from service.operations.sample import SampleOptions
 from service.operations.table import (
@@ -41,7 +42,7 @@ from tests.bundles import (
     mixture_arrays,
     tiny_manifest,
 )
-from tests.operations.opened import NO_ROWS, decide, draw, open_tiny, run
+from tests.operations.opened import NO_ROWS, decide, draw, open_tiny
 
 ROWS = 6
 
@@ -70,7 +71,7 @@ def close_to(result: FloatArray, expected: FloatArray) -> bool:
 
 def test_encode(autoencoder: Autoencoder, model: TinyModel) -> None:
     rows, labels = model.rows(ROWS), labels_for(model, ROWS)
-    found = run(ENCODE, autoencoder, rows, labels)
+    found = run_directly(ENCODE, autoencoder, rows, labels)
 
     assert close_to(found.codes, model.encode(rows, labels))
     if model.variational:
@@ -84,7 +85,7 @@ def test_decode(autoencoder: Autoencoder, model: TinyModel) -> None:
     codes = np.random.default_rng(3).standard_normal((ROWS, model.code_size), dtype=np.float32)
     labels = labels_for(model, ROWS)
 
-    outputs = run(DECODE, autoencoder, codes, labels).outputs
+    outputs = run_directly(DECODE, autoencoder, codes, labels).outputs
 
     assert close_to(outputs, model.decode(codes, labels))
 
@@ -92,7 +93,7 @@ def test_decode(autoencoder: Autoencoder, model: TinyModel) -> None:
 def test_reconstruct(autoencoder: Autoencoder, model: TinyModel) -> None:
     rows, labels = model.rows(ROWS), labels_for(model, ROWS)
 
-    found = run(RECONSTRUCT, autoencoder, rows, labels)
+    found = run_directly(RECONSTRUCT, autoencoder, rows, labels)
 
     assert close_to(found.reconstructions, model.reconstruct(rows, labels))
     assert list(found.fields()) == ["reconstructions"]
@@ -101,7 +102,7 @@ def test_reconstruct(autoencoder: Autoencoder, model: TinyModel) -> None:
 def test_denoise(tiny_models_dir: Path) -> None:
     rows = STAMP.rows(ROWS)
 
-    found = run(DENOISE, open_tiny(tiny_models_dir, STAMP), rows)
+    found = run_directly(DENOISE, open_tiny(tiny_models_dir, STAMP), rows)
 
     assert close_to(found.denoised, STAMP.reconstruct(rows))
 
@@ -250,7 +251,7 @@ def test_each_operation_runs_only_the_graph_it_needs_and_only_samples_run_alone(
     location = BundleLocation("plane", 1, tiny_models_dir / "plane" / "1")
     for name, runs in expected.items():
         autoencoder, graphs = recording(location)
-        run(BY_NAME[name], autoencoder, **NEEDED[name])
+        run_directly(BY_NAME[name], autoencoder, **NEEDED[name])
 
         assert {name: graph.runs for name, graph in graphs.items() if graph.runs} == runs
 
@@ -260,7 +261,7 @@ def test_a_conditional_model_needs_conditions(tiny_models_dir: Path, name: Capab
     autoencoder = open_tiny(tiny_models_dir, LABELLED)
 
     with pytest.raises(InvalidInput, match=r"^model labelled needs conditions$") as caught:
-        run(BY_NAME[name], autoencoder, **NEEDED[name])
+        run_directly(BY_NAME[name], autoencoder, **NEEDED[name])
     assert [error.pointer for error in caught.value.field_errors] == ["/conditions"]
 
 
@@ -293,7 +294,7 @@ def test_every_operation_names_rows_that_overflow(
     rows[2] = 3e38 * np.sign(weights[:, np.abs(weights).sum(axis=0).argmax()])
 
     with pytest.raises(NonFiniteResult) as caught:
-        run(operation, plane, rows)
+        run_directly(operation, plane, rows)
     assert [error.pointer for error in caught.value.field_errors] == [f"/{field}/2"]
 
 
@@ -312,12 +313,12 @@ def test_only_the_first_ten_rows_that_overflow_are_named(plane: Autoencoder) -> 
 def test_large_rows_that_do_not_overflow_are_answered(plane: Autoencoder) -> None:
     rows = np.full((1, 4), 1e30, np.float32)
 
-    assert close_to(run(ENCODE, plane, rows).codes, PLANE.encode(rows))
+    assert close_to(run_directly(ENCODE, plane, rows).codes, PLANE.encode(rows))
 
 
 def test_the_context_of_a_request_adds_up_its_graphs(tiny_models_dir: Path) -> None:
     autoencoder = open_tiny(tiny_models_dir, STAMP)
     context = RequestContext()
-    run(DENOISE, autoencoder, STAMP.rows(3), context=context)
+    run_directly(DENOISE, autoencoder, STAMP.rows(3), context=context)
 
     assert context.inference_seconds > 0

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.recipes import Silence, digits_recipe
+from tests.training.recipes import NoProgress, digits_recipe
+from training.export.exported_model import ExportedModel
+from training.fitting.trained_model import TrainedModel
 from training.pipeline import Publication, export_model, publish_model, train_model
-from training.recipe import Recipe
-from training.stages import ExportedModel, TrainedModel
+from training.recipe.recipe import Recipe
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def recipe() -> Recipe:
 @pytest.fixture(scope="session")
 def trained(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
     """A denoising autoencoder of digits, to be read and never changed."""
-    return train_model(recipe, tmp_path_factory.mktemp("runs"), nullcontext(Silence()))
+    return train_model(recipe, tmp_path_factory.mktemp("runs"), nullcontext(NoProgress()))
 
 
 @pytest.fixture(scope="session")

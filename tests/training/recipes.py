@@ -1,10 +1,10 @@
-"""Recipes that train in a second, and a listener that hears nothing."""
+"""Recipes that train in a second, and progress that is not shown."""
 
 from typing import Any
 
-from training.history import EpochRecord
-from training.recipe import Recipe
-from training.recipe_files import parse_recipe
+from training.fitting.history import EpochRecord
+from training.recipe.files import parse_recipe
+from training.recipe.recipe import Recipe
 
 DIGITS: dict[str, Any] = {
     "name": "digits-test",
@@ -74,8 +74,8 @@ def with_training(**changes: Any) -> dict[str, Any]:
     return {**DIGITS["training"], **changes}
 
 
-class Silence:
-    """Progress that nobody follows."""
+class NoProgress:
+    """Progress that is not shown."""
 
     def step(self, epoch: int, fraction: float) -> None:
         """Ignore it."""

@@ -12,7 +12,7 @@ from training.pipeline import Publication
 
 pytestmark = pytest.mark.usefixtures("no_data_folder")
 
-# So few epochs that the gates would refuse the model.
+# So few epochs that gates fail.
 SHORT = [
     *("--set", "training.epochs=3"),
     *("--set", "code_density.components=[1, 2]"),
@@ -65,20 +65,24 @@ def test_a_finished_run_is_only_exported_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["digits"], "error: there is no recipe 'digits'"),
-        (["digits-vae", "--set", "training.epoch=3"], "training.epoch: a recipe has no such field"),
-        (["digits-vae", "--set", "data.test_rows=1500"], "leave none of 1797 to train on"),
+        (["digits"], "error: recipe 'digits' not found"),
+        (["digits-vae", "--set", "training.epoch=3"], "training.epoch: unknown field"),
+        (["digits-vae", "--set", "data.dataset=imagenet"], "'imagenet' is not a data source"),
+        (
+            ["digits-vae", "--set", "data.test_rows=1500"],
+            "expected fewer than the 1797 that there are",
+        ),
         (
             ["digits-vae", "--set", 'data.normal_classes=["ten"]'],
             "has no class 'ten'; it has 0, 1, 2",
         ),
         (
             ["digits-vae", "--set", 'anomaly.scores=["surprise"]'],
-            "'surprise' is none of reconstruction-error",
+            "'surprise' is not a score; there are reconstruction-error",
         ),
     ],
 )
-def test_a_wrong_recipe_is_refused_in_one_sentence(
+def test_a_wrong_recipe_is_rejected_in_one_sentence(
     arguments: list[str], sentence: str, tmp_path: Path
 ) -> None:
     code, output = latentserve_train("train", *arguments, "--models", tmp_path, "--runs", tmp_path)

@@ -1,4 +1,4 @@
-"""A conditional model is told the class of a row: in training, in its graphs, in its manifest."""
+"""Conditional models: conditions in training, in graphs, in the manifest."""
 
 from contextlib import nullcontext
 
@@ -9,22 +9,25 @@ from service.bundle.manifest import DECODER
 from service.bundle.storage import Bundle, read_bundle
 from service.catalog.verification import open_verified_sessions
 from service.inference.autoencoder import Autoencoder
-from service.inference.graphs import DirectGraph, run_to_completion
+from service.inference.chained_graph import with_chain
+from service.inference.graphs import direct_graphs
 from service.inference.session import Session, SessionOptions
-from service.request_context import RequestContext
+from service.operations.direct import run_directly
+from service.operations.sample import SampleOptions
+from service.operations.table import SAMPLE
 from tests.training.tiny_recipes import (
     CATEGORIES,
     KINDS,
-    Silence,
+    NoProgress,
     tiny_autoencoder,
     tiny_graphs,
     tiny_recipe,
 )
-from training.architectures.layers import ConditionJoin
 from training.errors import RecipeError
-from training.export import export_graph
+from training.export.conversion import export_graph
+from training.networks.layers import ConditionJoin
 from training.pipeline import export_model, publish_model, train_model
-from training.recipe_files import parse_recipe
+from training.recipe.files import parse_recipe
 from training.tensors import to_numpy
 
 # Keras's variables do not know NumPy 2's copy keyword yet.
@@ -35,7 +38,7 @@ LABELS = np.array([[2.0], [0.0]], np.float32)
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A conditional model of the real digits, trained for moments and published all the same."""
+    """A conditional model of the real digits, trained shortly and published with waived gates."""
     folder = tmp_path_factory.mktemp("conditional")
     fields = {
         **tiny_recipe("conditional").to_json(),
@@ -50,9 +53,9 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         "code_density": {"components": [1]},
     }
     recipe = parse_recipe(fields, "tiny-conditional")
-    model = train_model(recipe, folder / "runs", nullcontext(Silence()))
+    model = train_model(recipe, folder / "runs", nullcontext(NoProgress()))
     exported = export_model(model)
-    publication = publish_model(model, exported, folder, folder / "refused", "trained for moments")
+    publication = publish_model(model, exported, folder, folder / "refused", "trained for a test")
     return read_bundle(publication.location)
 
 
@@ -75,7 +78,7 @@ def test_every_graph_takes_conditions_of_one_value_a_row() -> None:
         assert graph.signature.inputs[1].shape == (1,)
 
 
-def test_a_graph_whose_network_sees_no_condition_takes_none() -> None:
+def test_a_graph_whose_network_has_no_condition_layer_takes_no_conditions() -> None:
     model = KINDS["conditional"]["model"]
     autoencoder = tiny_autoencoder("conditional", model={**model, "encoder": model["encoder"][1:]})
     taken = {
@@ -100,18 +103,18 @@ def test_the_manifest_names_the_label_with_integers_for_digits(published: Bundle
     assert (label.name, label.type, label.vocabulary) == ("label", "categorical", tuple(range(10)))
 
 
-def test_the_published_bundle_verifies_and_samples_what_it_is_asked_for(
+def test_the_published_bundle_verifies_and_samples_by_condition(
     published: Bundle,
 ) -> None:
     sessions, deviation = open_verified_sessions(published, SessionOptions())
     assert deviation < 1e-6
-    graphs = {name: DirectGraph(session) for name, session in sessions.items()}
-    served = Autoencoder(published, graphs)
+    served = Autoencoder(published, direct_graphs(with_chain(sessions)))
     drawn = [
-        run_to_completion(
-            served.sample(
-                3, seed=1, context=RequestContext(), conditions=np.full((3, 1), digit, np.float32)
-            )
+        run_directly(
+            SAMPLE,
+            served,
+            conditions=np.full((3, 1), digit, np.float32),
+            options=SampleOptions(3, seed=1),
         )
         for digit in (0, 1)
     ]

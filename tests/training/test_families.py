@@ -10,20 +10,21 @@ from service.inference.session import Session
 from tests.training.tiny_recipes import (
     KINDS,
     Interruption,
-    Silence,
+    NoProgress,
     tiny_autoencoder,
     tiny_conditions,
     tiny_graphs,
     tiny_recipe,
     tiny_rows,
 )
-from training.architectures.autoencoder import Autoencoder
-from training.checkpoints import RunFolder
-from training.export import export_graph
-from training.fitting import Progress, Trainer, fit
-from training.history import EpochRecord
-from training.layerwise import ShiftedProgress, fit_layerwise
-from training.parity import BATCH_SIZES, TOLERANCE, check_parity
+from training.export.conversion import export_graph
+from training.export.parity import BATCH_SIZES, TOLERANCE, check_parity
+from training.fitting.checkpoints import RunFolder
+from training.fitting.history import EpochRecord
+from training.fitting.layerwise import fit_layerwise
+from training.fitting.progress import OffsetProgress, Progress
+from training.fitting.trainer import Trainer, fit
+from training.networks.autoencoder import Autoencoder
 from training.tensors import to_numpy
 
 # Keras's variables do not know NumPy 2's copy keyword yet.
@@ -39,7 +40,7 @@ def trained(kind: str, runs_dir: Path, progress: Progress) -> tuple[Autoencoder,
     rows = tiny_rows(kind, TRAIN_ROWS, 1), tiny_rows(kind, VALIDATION_ROWS, 2)
     run = RunFolder(runs_dir, recipe)
     stages = fit_layerwise(autoencoder, recipe, rows, run, progress)
-    later = ShiftedProgress(progress, len(stages))
+    later = OffsetProgress(progress, len(stages))
     conditions = tiny_conditions(kind, TRAIN_ROWS), tiny_conditions(kind, VALIDATION_ROWS)
     trainer = Trainer(autoencoder, recipe, *rows, conditions)
     return autoencoder, fit(trainer, recipe.training, run, later)
@@ -53,10 +54,10 @@ def losses(history: list[EpochRecord]) -> list[tuple[float, float]]:
 def test_the_same_seed_trains_the_same_weights_with_and_without_an_interruption(
     kind: str, tmp_path: Path
 ) -> None:
-    whole, history = trained(kind, tmp_path / "whole", Silence())
+    whole, history = trained(kind, tmp_path / "whole", NoProgress())
     with pytest.raises(KeyboardInterrupt):
         trained(kind, tmp_path / "halted", Interruption(epochs=3))
-    resumed, resumed_history = trained(kind, tmp_path / "halted", Silence())
+    resumed, resumed_history = trained(kind, tmp_path / "halted", NoProgress())
     assert losses(resumed_history) == losses(history)
     assert len(history) == 4
     assert history[-1].training["reconstruction"] < history[0].training["reconstruction"]

@@ -5,14 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from service.arrays import FloatArray
-from training.architectures.autoencoder import Autoencoder
-from training.architectures.building import build_autoencoder
-from training.export import GraphFunction, graph_functions
-from training.history import EpochRecord
-from training.preprocessing import fit_scaling
-from training.recipe import Recipe
-from training.recipe_files import parse_recipe
+from training.arrays import FloatArray
+from training.data.scaling import fit_scaling
+from training.export.fitted_scorer import FittedScorer
+from training.export.graph_functions import GraphFunction, graph_functions
+from training.export.scorers.reconstruction_error import ReconstructionError
+from training.fitting.history import EpochRecord
+from training.networks.autoencoder import Autoencoder
+from training.networks.building import build_autoencoder
+from training.recipe.files import parse_recipe
+from training.recipe.recipe import Recipe
 
 CATEGORIES = 3
 SIDE = 8
@@ -113,9 +115,9 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
         "model": _PLAIN,
         "corruption": {"kind": "gaussian", "standard_deviation": 0.2, "clip": [0.0, 1.0]},
     },
-    "dropout-denoising": {
+    "masking-denoising": {
         "model": _PLAIN,
-        "corruption": {"kind": "dropout", "rate": 0.5, "clean_share": 0.5},
+        "corruption": {"kind": "masking", "rate": 0.5, "clean_fraction": 0.5},
     },
     "convolutional": {
         "model": {
@@ -169,7 +171,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
 
 
 def tiny_recipe(kind: str, **changes: Any) -> Recipe:
-    """Make the recipe of a kind; changes replace whole parts of it."""
+    """Return the recipe of a kind; changes replace whole parts of it."""
     fields: dict[str, Any] = {
         "name": "tiny",
         "description": "For a test.",
@@ -188,12 +190,12 @@ def tiny_recipe(kind: str, **changes: Any) -> Recipe:
 
 
 def row_shape(kind: str) -> tuple[int, ...]:
-    """Return the shape of the rows that a kind is for."""
+    """Return the shape of the rows of a kind."""
     return (STEPS, 2) if kind == "recurrent" else (SIDE, SIDE, 1)
 
 
 def tiny_rows(kind: str, count: int, seed: int = 0) -> FloatArray:
-    """Draw rows in [0, 1] that are worth learning: brightness follows two hidden numbers."""
+    """Draw rows in [0, 1] that depend on two hidden variables."""
     random = np.random.default_rng(seed)
     hidden = random.uniform(-1, 1, (count, 2))
     mixing = np.random.default_rng(99).normal(0, 2, (2, int(np.prod(row_shape(kind)))))
@@ -209,18 +211,19 @@ def tiny_conditions(kind: str, count: int) -> FloatArray | None:
 
 
 def tiny_autoencoder(kind: str, **changes: Any) -> Autoencoder:
-    """Build the autoencoder of a kind, with fresh weights."""
+    """Build the autoencoder of a kind, with initial weights."""
     return build_autoencoder(tiny_recipe(kind, **changes), row_shape(kind), CATEGORIES)
 
 
 def tiny_graphs(kind: str, autoencoder: Autoencoder) -> list[GraphFunction]:
-    """Write down the graphs of an autoencoder, without scaling."""
+    """Define the graphs of an autoencoder, without scaling."""
     scaling = fit_scaling("none", tiny_rows(kind, 8))
-    return graph_functions(autoencoder, scaling, row_shape(kind), ["reconstruction-error"])
+    scorer = FittedScorer("reconstruction-error", ReconstructionError(), {})
+    return graph_functions(autoencoder, scaling, row_shape(kind), [scorer])
 
 
-class Silence:
-    """Progress that nobody watches."""
+class NoProgress:
+    """Progress that is not shown."""
 
     def step(self, epoch: int, fraction: float) -> None:
         """Ignore how far an epoch is."""
@@ -230,7 +233,7 @@ class Silence:
 
 
 class Interruption:
-    """Progress that stops a training as Ctrl-C does, after so many epochs."""
+    """Progress that raises KeyboardInterrupt after a number of epochs."""
 
     def __init__(self, epochs: int) -> None:
         self._left = epochs

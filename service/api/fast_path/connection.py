@@ -23,11 +23,10 @@ from service.api.dialects.dialect import Endpoint
 from service.api.exchange import ClientGoneError, Exchange
 from service.api.fast_path.handover import Handover
 from service.api.fast_path.idle_connections import IdleConnections
-from service.api.fast_path.request_head import RequestHead, read_head
+from service.api.fast_path.request_head import END_OF_HEAD, PartialHead, RequestHead, read_head
 from service.api.pipeline import Pipeline, Reply
 from service.process_status import WorkerStatus
 
-_END_OF_HEAD = b"\r\n\r\n"
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_PIECES = 1000  # tiny ones take twenty times the memory of their bytes
 _MIN_SEPARATE_WRITE_BYTES = 32 * 1024
@@ -78,7 +77,7 @@ class Connection(asyncio.Protocol):
         self._server_state = server_state
         self._app_state = app_state
         self._transport = cast("Transport", None)  # before there is a connection
-        self._head = bytearray()  # of a request whose head has not come whole
+        self._partial_head: PartialHead | None = None
         self._pieces: list[bytes | bytearray] = []
         self._missing_bytes = 0
         self._held = b""
@@ -159,8 +158,12 @@ class Connection(asyncio.Protocol):
 
     def _read(self, data: bytes) -> None:
         """Read requests until one has to wait for the response before it, or for more bytes."""
-        if self._head:
-            data = self._complete_head(data)
+        if (partial := self._partial_head) is not None:
+            self._keep_head(data)
+            if not partial.is_whole:
+                self._rest_if_free()
+                return
+            data, self._partial_head = partial.content, None
         position = 0
         while position < len(data) and not self._transport.is_closing():
             if self._missing_bytes:
@@ -171,8 +174,8 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
                 return
             begin = _skip_line_ends(data, position)
-            position = data.find(_END_OF_HEAD, begin) + len(_END_OF_HEAD)
-            if position < len(_END_OF_HEAD):
+            position = data.find(END_OF_HEAD, begin) + len(END_OF_HEAD)
+            if position < len(END_OF_HEAD):
                 self._keep_head(data[begin:])
                 break
             if not self._begin(data[begin:position]):
@@ -187,22 +190,15 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
             self._read(held)
 
-    def _complete_head(self, data: bytes) -> bytes:
-        """Put data behind the head that has not come whole; return both once the head is whole."""
-        searched = max(0, len(self._head) - len(_END_OF_HEAD) + 1)
-        self._head += data
-        if self._head.find(_END_OF_HEAD, searched) < 0:
-            self._keep_head(b"")
-            return b""
-        data = bytes(self._head)
-        self._head.clear()
-        return data
-
     def _keep_head(self, data: bytes) -> None:
-        """Keep the beginning of a head, unless it is too long."""
-        self._head += data
-        if len(self._head) > _MAX_HEAD_BYTES:
-            self._head.clear()
+        """Keep the beginning of a head, unless it is too long or not one at all."""
+        partial = self._partial_head = self._partial_head or PartialHead()
+        partial.add(data)
+        if partial.is_malformed:
+            self._partial_head = None
+            self._hand_over(partial.content)
+        elif len(partial) > _MAX_HEAD_BYTES and not partial.is_whole:
+            self._partial_head = None
             self._keep_alive = False
             self._write(self._pipeline.reject_head(_MAX_HEAD_BYTES))
             self._transport.close()

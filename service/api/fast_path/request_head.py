@@ -7,6 +7,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from service.api.dialects.dialect import Head
 
+END_OF_HEAD = b"\r\n\r\n"
+
 
 @dataclass(slots=True)
 class RequestHead(Head):
@@ -61,6 +63,44 @@ def read_head(data: bytes) -> RequestHead | None:
         path.decode("latin-1"),
         parser.should_keep_alive() and parser.get_http_version() != "1.0",
     )
+
+
+class PartialHead:
+    """The beginning of a head, kept until the rest has come.
+
+    It is parsed as it comes, so that what cannot become a head is noticed at once.
+
+    Attributes:
+        is_malformed: Whether it cannot become a head.
+        is_whole: Whether the head has come whole.
+    """
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.is_malformed = False
+        self.is_whole = False
+        self._bytes = bytearray()
+        self._parser = HttpRequestParser(object())
+
+    @property
+    def content(self) -> bytes:
+        """Everything that has come."""
+        return bytes(self._bytes)
+
+    def __len__(self) -> int:
+        """Count the bytes that have come."""
+        return len(self._bytes)
+
+    def add(self, data: bytes) -> None:
+        """Take what has come."""
+        searched = max(0, len(self._bytes) - len(END_OF_HEAD) + 1)
+        self._bytes += data
+        self.is_whole = self._bytes.find(END_OF_HEAD, searched) >= 0
+        try:
+            with contextlib.suppress(HttpParserUpgrade):
+                self._parser.feed_data(data)
+        except HttpParserError:
+            self.is_malformed = not self.is_whole
 
 
 class _Reader:
