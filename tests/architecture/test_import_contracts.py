@@ -29,7 +29,6 @@ OFFENCES = {
         "service/api/dialects/native/calls.py",
         "service.api.dialects.native.requests",
     ),
-    "operations-know-arrays": ("service/operations/encode.py", "service.formats.npy"),
     "operation-layers": ("service/operations/encode.py", "service.operations.decode"),
     "inference-layers": ("service/inference/session.py", "service.inference.queued_graph"),
     "formats-layers": ("service/formats/row_format.py", "service.formats.row_lists"),

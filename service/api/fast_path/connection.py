@@ -174,6 +174,8 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
                 return
             begin = _skip_line_ends(data, position)
+            if begin == len(data):
+                break
             position = data.find(END_OF_HEAD, begin) + len(END_OF_HEAD)
             if position < len(END_OF_HEAD):
                 self._keep_head(data[begin:])
@@ -192,7 +194,8 @@ class Connection(asyncio.Protocol):
 
     def _keep_head(self, data: bytes) -> None:
         """Keep the beginning of a head, unless it is too long or not one at all."""
-        partial = self._partial_head = self._partial_head or PartialHead()
+        partial = PartialHead() if self._partial_head is None else self._partial_head
+        self._partial_head = partial
         partial.add(data)
         if partial.is_malformed:
             self._partial_head = None
