@@ -3,8 +3,8 @@
     python -m benchmarks.pipeline [--rounds 9]
 
 Connections whose transport is a stand-in send the next request as soon as they have the answer to
-the one before; so all of them are open at once, as under load. The same requests take the short way
-(``service/api/connection.py``) and, with an ``Expect`` that means nothing, the long way through
+the one before; so all of them are open at once, as under load. The same requests take the fast path
+(``service/api/fast_path/connection.py``) and, with an ``Expect`` that means nothing, the ASGI path through
 uvicorn and ASGI. Rounds of all alternate; printed are medians of microseconds a request. Compare
 versions by running it in a checkout of each, in turns.
 """
@@ -32,7 +32,7 @@ from service.settings import Settings
 
 DIALECTS = {"binary": Octets(), "JSON": NamedLists("reconstructions")}
 CONNECTIONS = (1, 7, 32)
-WAYS = {"short way": {}, "long way": {"Expect": "nothing"}}
+WAYS = {"fast path": {}, "ASGI path": {"Expect": "nothing"}}
 ROUND_SECONDS = 0.3
 
 

@@ -14,6 +14,7 @@ from service.api import openapi
 from service.api.asgi import InferenceOverAsgi
 from service.api.authentication import AllowAll, Authenticator
 from service.api.dependencies import AUTHENTICATED
+from service.api.dialects.dialect import Dialect
 from service.api.dialects.native.dialect import NativeDialect
 from service.api.error_handlers import answer_errors_with_problems
 from service.api.middleware import Application, RecordMiddleware
@@ -108,10 +109,18 @@ def create_service(
         routes.include_router(module.router, dependencies=dependencies)
     answer_errors_with_problems(routes)
     observed = RecordMiddleware(routes, recorder, access_log=settings.access_log)
-    dialects = (NativeDialect(settings.max_rows),)
-    pipeline = Pipeline(dialects, reconciler, settings, authenticator, recorder)
+    pipeline = Pipeline(create_dialects(settings), reconciler, settings, authenticator, recorder)
     app = InferenceOverAsgi(observed, pipeline)
     return Service(app, pipeline, reconciler, recorder, memory, status)
+
+
+def create_dialects(settings: Settings) -> tuple[Dialect, ...]:
+    """List the dialects that are spoken; the first that matches a path decides.
+
+    Args:
+        settings: Everything that can be set.
+    """
+    return (NativeDialect(settings.max_rows),)
 
 
 def create_reconciler(settings: Settings, recorder: Recorder) -> Reconciler:

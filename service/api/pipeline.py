@@ -131,26 +131,23 @@ class Pipeline:
         Returns:
             The result, or the problem that stood in its way.
         """
-        request_id.set(exchange.record.request_id)
+        endpoint, context, record = exchange.endpoint, exchange.context, exchange.record
+        request_id.set(record.request_id)
         try:
-            return await self._answer(exchange, body)
+            request = endpoint.parse_request(
+                exchange.head, exchange.media_type, body, self._reconciler.catalog, context
+            )
+            model = request.model
+            record.model, record.version = model.name, model.version
+            with model.in_use:
+                self._authenticator.authorize(context.principal, request.operation.name, model.name)
+                request.response_type = endpoint.negotiate(exchange.head, request)
+                read_seconds = time.perf_counter() - record.started
+                result = await request.operation.run(model.autoencoder, request.work)
+                started = time.perf_counter()
+                content, headers = endpoint.write_response(request, result)
         except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # whatever it is, there is a response
             return self.reject(exchange, exchange.cause_of(error))
-
-    async def _answer(self, exchange: Exchange, body: bytes) -> Reply:
-        endpoint, context, record = exchange.endpoint, exchange.context, exchange.record
-        request = endpoint.parse_request(
-            exchange.head, exchange.media_type, body, self._reconciler.catalog, context
-        )
-        model = request.model
-        record.model, record.version = model.name, model.version
-        with model.in_use:
-            self._authenticator.authorize(context.principal, request.operation.name, model.name)
-            request.response_type = endpoint.negotiate(exchange.head, request)
-            read_seconds = time.perf_counter() - record.started
-            result = await request.operation.run(model.autoencoder, request.work)
-            started = time.perf_counter()
-            content, headers = endpoint.write_response(request, result)
         write_seconds = time.perf_counter() - started
         stages = Stages(
             read_seconds, context.queue_seconds, context.inference_seconds, write_seconds

@@ -15,13 +15,11 @@ class UseCount:
     def __init__(self) -> None:
         """Begin unused."""
         self._count = 0
-        self._unused = asyncio.Event()
-        self._unused.set()
+        self._unused: asyncio.Event | None = None
 
     def __enter__(self) -> None:
         """Count one more."""
         self._count += 1
-        self._unused.clear()
 
     def __exit__(
         self,
@@ -31,9 +29,12 @@ class UseCount:
     ) -> None:
         """Count one less."""
         self._count -= 1
-        if self._count == 0:
+        if self._count == 0 and self._unused is not None:
             self._unused.set()
 
     async def wait_until_unused(self) -> None:
         """Return when everyone who has entered has left."""
-        await self._unused.wait()
+        while self._count:
+            self._unused = asyncio.Event()
+            await self._unused.wait()
+        self._unused = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from service.errors import InferenceFailed, LatentServeError
 from service.inference.graphs import all_finite
-from service.inference.jobs import Arrays, Batch, Piece
+from service.inference.jobs import Arrays, Batch
 from service.inference.session import Runnable
 
 
@@ -38,22 +38,16 @@ def run_batch(runnable: Runnable, batch: Batch) -> Run:
 
 def distribute_outputs(batch: Batch, outputs: Arrays, run: Run) -> None:
     """Give every piece of a batch its own rows of the outputs, and its job the time of the run."""
-    pieces = batch.pieces
+    shared = len(batch.pieces) > 1
     last = 0
-    for piece in pieces:
+    for piece in batch.pieces:
         first, last = last, last + piece.rows
-        piece.job.context.inference_seconds += run.seconds
+        context = piece.job.context
+        context.inference_seconds += run.seconds
         try:
-            _finish(piece, outputs if len(pieces) == 1 else _rows(outputs, first, last), run)
+            own = tuple([array[first:last] for array in outputs]) if shared else outputs
+            if not run.finite and not all_finite(own):
+                context.finite = False
+            piece.job.finish(piece, own)
         except Exception as error:  # noqa: BLE001  # no memory to join pieces, say
             piece.job.fail(InferenceFailed(f"{type(error).__name__} after a batch had run"))
-
-
-def _rows(outputs: Arrays, first: int, last: int) -> Arrays:
-    return tuple([array[first:last] for array in outputs])
-
-
-def _finish(piece: Piece, own: Arrays, run: Run) -> None:
-    if not run.finite and not all_finite(own):
-        piece.job.context.finite = False
-    piece.job.finish(piece, own)

@@ -28,6 +28,7 @@ from service.api.pipeline import Pipeline, Reply
 from service.process_status import WorkerStatus
 
 _MAX_HEAD_BYTES = 64 * 1024
+_MAX_KEPT_HEAD_BYTES = 1024
 _MAX_PIECES = 1000  # tiny ones take twenty times the memory of their bytes
 _MIN_SEPARATE_WRITE_BYTES = 32 * 1024
 _BUSY = float("inf")
@@ -78,6 +79,8 @@ class Connection(asyncio.Protocol):
         self._app_state = app_state
         self._transport = cast("Transport", None)  # before there is a connection
         self._partial_head: PartialHead | None = None
+        self._last_raw_head = b""  # clients send the same head over and over
+        self._last_head: RequestHead | None = None
         self._pieces: list[bytes | bytearray] = []
         self._missing_bytes = 0
         self._held = b""
@@ -208,7 +211,11 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, raw_head: bytes) -> bool:
         """Begin a request; return whether it is one for the fast path."""
-        head = read_head(raw_head)
+        head = self._last_head
+        if raw_head != self._last_raw_head:
+            head = read_head(raw_head)
+            if len(raw_head) <= _MAX_KEPT_HEAD_BYTES:
+                self._last_raw_head, self._last_head = raw_head, head
         if head is None or head.method != "POST" or not head.is_usual:
             return False
         endpoint = self._pipeline.match(head.path)
