@@ -25,6 +25,8 @@ from tests.end_to_end.servers import (
 )
 from tests.moody_model import publish_moody, slow_rows
 
+pytestmark = pytest.mark.slow
+
 SHUTDOWN_SECONDS = 3
 # Stopping takes a fraction of a second; this much is for machines with other things to do.
 STOP_SECONDS = SHUTDOWN_SECONDS + 10

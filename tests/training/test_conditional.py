@@ -93,12 +93,14 @@ def test_the_same_code_decodes_to_another_row_under_another_condition() -> None:
     assert np.ptp(outputs, axis=0).max() > 0.01
 
 
+@pytest.mark.slow
 def test_the_manifest_names_the_label_with_integers_for_digits(published: Bundle) -> None:
     assert published.manifest.conditions is not None
     (label,) = published.manifest.conditions
     assert (label.name, label.type, label.vocabulary) == ("label", "categorical", tuple(range(10)))
 
 
+@pytest.mark.slow
 def test_the_published_bundle_verifies_and_samples_what_it_is_asked_for(
     published: Bundle,
 ) -> None:

@@ -37,7 +37,10 @@ def test_an_idx_file_cut_short_is_refused(cut: int) -> None:
         parse_idx(idx(np.zeros((2, 3), np.uint8))[:cut])
 
 
-@pytest.mark.parametrize("raw", [b"plain", gzip.compress(b"content")[:-4]])
+# Ids of their own: compressed bytes hold the time, and processes that share tests compare ids.
+@pytest.mark.parametrize(
+    "raw", [b"plain", gzip.compress(b"content")[:-4]], ids=["plain", "cut short"]
+)
 def test_what_is_no_whole_gzip_file_is_refused(raw: bytes) -> None:
     with pytest.raises(DatasetCorrupted, match=f"{len(raw)} bytes"):
         gunzip(raw)
@@ -73,7 +76,9 @@ def test_beats_have_one_order_whatever_they_are_stored_in() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"PK no zip", npz(X=BEATS), ucr_archive("1 2 three\n", "1 2 3\n")]
+    "raw",
+    [b"", b"PK no zip", npz(X=BEATS), ucr_archive("1 2 three\n", "1 2 3\n")],
+    ids=["empty", "no archive", "without labels", "words"],
 )
 def test_an_archive_without_beats_is_refused(raw: bytes) -> None:
     with pytest.raises(DatasetCorrupted):

@@ -67,11 +67,13 @@ def refusal(recipe: str, overrides: list[str], runs_dir: Path, models_dir: Path)
     return str(refused.value)
 
 
+@pytest.mark.slow
 def test_a_network_that_never_moved_is_refused(runs_dir: Path, tmp_path: Path) -> None:
     never = ["training.epochs=1", "training.optimizer.learning_rate=1e-12"]
     assert "explained-variance" in refusal("digits-stacked", never, runs_dir, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_posterior_that_collapsed_onto_the_prior_is_refused(
     runs_dir: Path, tmp_path: Path
 ) -> None:
@@ -80,6 +82,7 @@ def test_a_posterior_that_collapsed_onto_the_prior_is_refused(
     assert "live-code-share: 0 of 2 code units diverge from the prior" in message
 
 
+@pytest.mark.slow
 def test_twenty_five_rows_known_by_heart_are_refused(runs_dir: Path, tmp_path: Path) -> None:
     few = ["data.test_rows=1300", "data.calibration_rows=272", "training.epochs=150"]
     by_heart = [*few, "training.early_stopping.patience_epochs=150"]
@@ -88,6 +91,7 @@ def test_twenty_five_rows_known_by_heart_are_refused(runs_dir: Path, tmp_path: P
     assert "on 25 training rows" in message
 
 
+@pytest.mark.slow
 def test_a_network_that_learned_is_published_and_its_gates_are_among_the_figures(
     learned: TrainedModel, tmp_path: Path
 ) -> None:
@@ -114,6 +118,7 @@ def half_dead(learned: TrainedModel) -> Iterator[TrainedModel]:
     code_layer.set_weights([kernel, bias])
 
 
+@pytest.mark.slow
 def test_a_code_whose_units_died_is_refused_unless_there_is_a_reason(
     half_dead: TrainedModel, tmp_path: Path
 ) -> None:

@@ -22,7 +22,10 @@ from training.recipe_files import load_recipe
 from training.report import CHAPTERS, render_report
 
 # Keras's variables do not know NumPy 2's copy keyword yet.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 MAX_BYTES = 1_500_000
 VOID = {"meta", "img", "br", "link", "input", "hr"}
