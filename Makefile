@@ -129,11 +129,19 @@ benchmark-training: $(ENVIRONMENT) ## Time an epoch beside keras.Model.fit (ARGS
 
 .PHONY: check
 check: export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
-check: $(ENVIRONMENT) ## Lint, formatting, types, import directions
+check: $(ENVIRONMENT) ## Lint, formatting, types, import directions, the documentation site
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports --no-logo
+	@$(BUILD_SITE)
+
+# From nothing each time: what is built already would not be warned of again.
+BUILD_SITE = $(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet -c docs -d site/.doctrees . site
+
+.PHONY: docs
+docs: $(ENVIRONMENT) ## Build the documentation site into site/
+	@$(BUILD_SITE)
 
 .PHONY: format
 format: $(ENVIRONMENT) ## Format the code and fix what can be fixed by itself
@@ -167,4 +175,4 @@ lock-peers: $(ENVIRONMENT) ## Lock what the other model servers of benchmark-pee
 
 .PHONY: clean
 clean: ## Remove the environments and caches
-	rm -rf $(ENVIRONMENT) $(SERVICE_ENVIRONMENT) $(LOWEST_ENVIRONMENT) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(ENVIRONMENT) $(SERVICE_ENVIRONMENT) $(LOWEST_ENVIRONMENT) build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache

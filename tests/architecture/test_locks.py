@@ -26,7 +26,7 @@ LOCKS = {
     ],
 }
 TRAINING_ONLY = {"keras", "onnx", "scikit-learn", "scipy", "tensorflow", "tf2onnx"}
-DEVELOPMENT_ONLY = {"hypothesis", "mkdocs-material", "pyright", "pytest", "ruff", "schemathesis"}
+DEVELOPMENT_ONLY = {"hypothesis", "pyright", "pytest", "ruff", "schemathesis", "sphinx"}
 
 
 def text_of(lock: str) -> str:
