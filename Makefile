@@ -11,9 +11,11 @@ UV ?= .venv/bin/uv
 IMAGE ?= latentserve
 TARGET ?= service
 
-# The light environment serves; the other one trains, tests and checks.
+# The light environment serves, the second trains, tests and checks, and the third has the lowest
+# versions that pyproject.toml allows.
 SERVICE_ENVIRONMENT := .venv-service
 ENVIRONMENT := .venv
+LOWEST_ENVIRONMENT := .venv-lowest
 BIN := $(ENVIRONMENT)/bin
 
 # Takes the interpreter that was asked for, or the first acceptable one on PATH, or says what is missing.
@@ -66,6 +68,15 @@ $(SERVICE_ENVIRONMENT):
 $(ENVIRONMENT):
 	$(call install,$@,requirements/dev.txt)
 
+# PINS are installed on top; without the stamp, the next call starts from the lock again.
+.PHONY: $(LOWEST_ENVIRONMENT)
+$(LOWEST_ENVIRONMENT):
+	$(call install,$@,requirements/lowest.txt)
+ifdef PINS
+	@rm $@/.lock-stamp
+	@$@/bin/python -m pip --disable-pip-version-check --no-input install -qq --only-binary :all: $(PINS)
+endif
+
 .PHONY: serve
 serve: $(SERVICE_ENVIRONMENT) ## Serve models/ on http://127.0.0.1:8000 (PORT=8080, ARGS="--workers 2")
 	@exec $(SERVICE_ENVIRONMENT)/bin/latentserve serve $(if $(PORT),--port $(PORT)) $(ARGS)
@@ -82,13 +93,26 @@ train: $(ENVIRONMENT) ## Train a recipe into models/ (RECIPE=mnist-stacked, ARGS
 # Tests that need the real data sets find them where this names them; without, they skip and say so.
 ifndef LATENTSERVE_DATA_DIR
 ifneq ($(wildcard ../shared/data),)
-benchmark-training test: export LATENTSERVE_DATA_DIR := $(abspath ../shared/data)
+benchmark-training test test-fast: export LATENTSERVE_DATA_DIR := $(abspath ../shared/data)
 endif
 endif
 
+# A process for each processor, up to four: each of them imports TensorFlow. Whichever is done first
+# takes over tests of another.
+IN_PARALLEL := -n auto --maxprocesses 4 --dist worksteal
+
 .PHONY: test
-test: $(ENVIRONMENT) ## Run every test (ARGS="tests/bundle -k digest")
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(ENVIRONMENT) ## Run every test (ARGS="tests/bundle -k digest", ARGS="-n 0" in one process)
+	@$(BIN)/python -m pytest $(IN_PARALLEL) $(ARGS)
+
+.PHONY: test-fast
+test-fast: $(ENVIRONMENT) ## Run the tests that take less than a second
+	@$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow" $(ARGS)
+
+# Tests of training need TensorFlow, and those of the architecture and the site look at files only.
+.PHONY: test-lowest
+test-lowest: $(LOWEST_ENVIRONMENT) ## Run the service's tests with the lowest versions it allows (PINS="uvicorn==0.40.0")
+	@$(LOWEST_ENVIRONMENT)/bin/python -m pytest $(IN_PARALLEL) tests $(addprefix --ignore=tests/,architecture benchmarks site training) $(ARGS)
 
 .PHONY: benchmark
 benchmark: $(ENVIRONMENT) ## Load the service beside plain FastAPI and raw onnxruntime; Linux, needs wrk (ARGS="--rounds 1")
@@ -105,11 +129,19 @@ benchmark-training: $(ENVIRONMENT) ## Time an epoch beside keras.Model.fit (ARGS
 
 .PHONY: check
 check: export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
-check: $(ENVIRONMENT) ## Lint, formatting, types, import directions
+check: $(ENVIRONMENT) ## Lint, formatting, types, import directions, the documentation site
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports --no-logo
+	@$(BUILD_SITE)
+
+# From nothing each time: what is built already would not be warned of again.
+BUILD_SITE = $(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet -c docs -d site/.doctrees . site
+
+.PHONY: docs
+docs: $(ENVIRONMENT) ## Build the documentation site into site/
+	@$(BUILD_SITE)
 
 .PHONY: format
 format: $(ENVIRONMENT) ## Format the code and fix what can be fixed by itself
@@ -120,16 +152,17 @@ format: $(ENVIRONMENT) ## Format the code and fix what can be fixed by itself
 image: ## Build the container image (TARGET=service, service-gpu or training; IMAGE=latentserve)
 	docker build --target $(TARGET) --tag $(IMAGE)$(if $(filter-out service,$(TARGET)),:$(TARGET)) .
 
-# One resolution for everything: the other files take their versions from dev.txt.
+# One resolution for all but lowest.txt: they take their versions from dev.txt.
 COMPILE = $(UV) pip compile pyproject.toml --group build --quiet --universal --python-version 3.11 \
 	--fork-strategy fewest --generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 .PHONY: lock
 lock: $(ENVIRONMENT) ## Lock the dependencies again (UPGRADE=1 takes the newest versions)
-	$(COMPILE) --extra train --extra dev --output-file requirements/dev.txt
+	$(COMPILE) --extra train --extra test --extra dev --output-file requirements/dev.txt
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/service.txt
 	$(COMPILE) --constraint requirements/dev.txt --extra train --output-file requirements/train.txt
 	$(COMPILE) --constraint requirements/dev.txt --extra gpu --override requirements/gpu-overrides.txt --output-file requirements/gpu.txt
+	$(COMPILE) --extra test --resolution lowest-direct --output-file requirements/lowest.txt
 
 # Peers run the onnxruntime that we run, whatever else they bring.
 .PHONY: lock-peers
@@ -142,4 +175,4 @@ lock-peers: $(ENVIRONMENT) ## Lock what the other model servers of benchmark-pee
 
 .PHONY: clean
 clean: ## Remove the environments and caches
-	rm -rf $(ENVIRONMENT) $(SERVICE_ENVIRONMENT) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(ENVIRONMENT) $(SERVICE_ENVIRONMENT) $(LOWEST_ENVIRONMENT) build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -16,7 +17,8 @@ EXTRAS = PROJECT["project"]["optional-dependencies"]
 LOCKS = {
     "service": [*BUILD, *DEPENDENCIES],
     "train": [*BUILD, *DEPENDENCIES, *EXTRAS["train"]],
-    "dev": [*BUILD, *DEPENDENCIES, *EXTRAS["train"], *EXTRAS["dev"]],
+    "dev": [*BUILD, *DEPENDENCIES, *EXTRAS["train"], *EXTRAS["test"], *EXTRAS["dev"]],
+    "lowest": [*BUILD, *DEPENDENCIES, *EXTRAS["test"]],
     "gpu": [
         *BUILD,
         *(line for line in DEPENDENCIES if Requirement(line).name != "onnxruntime"),
@@ -24,7 +26,7 @@ LOCKS = {
     ],
 }
 TRAINING_ONLY = {"keras", "onnx", "scikit-learn", "scipy", "tensorflow", "tf2onnx"}
-DEVELOPMENT_ONLY = {"hypothesis", "pyright", "pytest", "ruff", "schemathesis"}
+DEVELOPMENT_ONLY = {"hypothesis", "pyright", "pytest", "ruff", "schemathesis", "sphinx"}
 
 
 def text_of(lock: str) -> str:
@@ -74,6 +76,16 @@ def test_serving_installs_nothing_of_training_or_development() -> None:
         assert not set(pins_of(lock)) & (TRAINING_ONLY | DEVELOPMENT_ONLY)
     assert set(pins_of("train")) >= TRAINING_ONLY
     assert set(pins_of("dev")) >= DEVELOPMENT_ONLY
+
+
+def test_the_lowest_lock_installs_the_lower_bound_of_every_dependency() -> None:
+    pins = pins_of("lowest")
+
+    for requirement in map(Requirement, LOCKS["lowest"]):
+        bounds = [part for part in requirement.specifier if part.operator == ">="]
+        assert [Version(part.version) for part in bounds] == [
+            Version(pins[canonicalize_name(requirement.name)])
+        ]
 
 
 def test_the_gpu_lock_has_one_onnxruntime() -> None:

@@ -64,6 +64,7 @@ def test_alone_they_are_answered_as_numpy_computes(
     assert checked > 50
 
 
+@pytest.mark.slow
 def test_together_they_are_answered_as_alone(
     server: Server, requests: list[Request], alone: list[Answer]
 ) -> None:

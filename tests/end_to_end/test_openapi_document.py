@@ -89,6 +89,7 @@ def test_every_answer_that_succeeds_is_in_the_document(
     assert response.headers["content-type"] == [accept]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "path", "mode"),
     [

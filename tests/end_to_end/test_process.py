@@ -27,6 +27,8 @@ from tests.end_to_end.servers import (
 from tests.end_to_end.workers import children, metric, wait_until
 from tests.faulty_model import publish_faulty_model, slow_rows
 
+pytestmark = pytest.mark.slow
+
 SHUTDOWN_SECONDS = 3
 # Stopping takes a fraction of a second; this much is for machines with other things to do.
 STOP_SECONDS = SHUTDOWN_SECONDS + 10

@@ -28,7 +28,10 @@ from tests.end_to_end.workers import (
 )
 from tests.faulty_model import publish_faulty_model, slow_rows
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),
+]
 
 TWO_WORKERS = ("--workers", "2")
 ROWS = PLANE.rows(3)

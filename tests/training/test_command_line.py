@@ -26,6 +26,7 @@ def latentserve_train(*arguments: object) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+@pytest.mark.slow
 def test_a_recipe_becomes_a_bundle_that_verifies(tmp_path: Path) -> None:
     code, output = latentserve_train(
         "train", "digits-vae", "--models", tmp_path / "models", "--runs", tmp_path / "runs", *SHORT
@@ -44,6 +45,7 @@ def test_a_recipe_becomes_a_bundle_that_verifies(tmp_path: Path) -> None:
     assert manifest.provenance.epochs == 3
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_only_exported_again(tmp_path: Path) -> None:
     command = ["train", "digits-stacked", "--models", tmp_path / "models"]
     options = ["--runs", tmp_path / "runs", *SHORT]
@@ -101,6 +103,7 @@ def test_missing_data_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "train-images-idx3-ubyte.gz cannot be read" in output
 
 
+@pytest.mark.slow
 def test_an_altered_bundle_does_not_verify(publication: Publication, tmp_path: Path) -> None:
     name = publication.location.name
     shutil.copytree(publication.location.folder, tmp_path / name / "1")

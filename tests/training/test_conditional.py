@@ -97,6 +97,7 @@ def test_the_same_code_decodes_to_another_row_under_another_condition() -> None:
     assert np.ptp(outputs, axis=0).max() > 0.01
 
 
+@pytest.mark.slow
 def test_the_manifest_names_the_label_with_integers_for_digits(published: Bundle) -> None:
     assert published.manifest.conditions is not None
     (label,) = published.manifest.conditions

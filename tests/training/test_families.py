@@ -28,7 +28,10 @@ from training.networks.autoencoder import Autoencoder
 from training.tensors import to_numpy
 
 # Keras's variables do not know NumPy 2's copy keyword yet.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 TRAIN_ROWS = 40
 VALIDATION_ROWS = 16

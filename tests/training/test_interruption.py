@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 40
 LAST_EPOCH_BEFORE_THE_SIGNAL = 4
 

@@ -17,6 +17,8 @@ from benchmarks.serving.models import ServedModel, prepare_models
 from benchmarks.serving.subjects import Subject, our_service, simple_subjects
 from benchmarks.serving.visits import OtherNumbers, check, largest_difference, visit
 
+pytestmark = pytest.mark.slow
+
 (LOAD,) = (load for load in LOADS if load.key == "json-1x1")
 SUBJECT = Subject(
     "fixed",

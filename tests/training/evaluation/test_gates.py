@@ -78,6 +78,7 @@ def test_a_network_that_memorized_twenty_five_rows_fails(runs_dir: Path, tmp_pat
     assert "on 25 training rows" in message
 
 
+@pytest.mark.slow
 def test_a_network_that_learned_is_published_and_its_gates_are_among_the_figures(
     learned: TrainedModel, tmp_path: Path
 ) -> None:

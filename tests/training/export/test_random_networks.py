@@ -117,6 +117,7 @@ def operators_of_equal_graphs(autoencoder: Autoencoder, *scorers: FittedScorer) 
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(encoder=picture_layers, decoder=picture_layers)
 def test_graphs_of_any_layers_compute_what_keras_computes(
@@ -155,6 +156,7 @@ def test_a_convolution_behind_upsampling_runs_at_the_low_resolution_before_a_nar
     assert "Resize" not in scorer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["recurrent", "conditional"])
 def test_series_and_conditions_need_no_arithmetic_with_shapes(kind: str) -> None:
     for graph in tiny_graphs(kind, tiny_autoencoder(kind)):

@@ -31,6 +31,7 @@ def stages(**changes: Any) -> list[dict[str, Any]]:
     return [first, {**second, **changes}]
 
 
+@pytest.mark.slow
 def test_a_stage_leaves_the_layers_of_the_stage_before_as_they_were(tmp_path: Path) -> None:
     whole = tiny_recipe(KIND)
     short_second = {**stages()[1]["training"], "epochs": 1}

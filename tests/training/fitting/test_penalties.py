@@ -89,6 +89,7 @@ def test_a_penalty_joins_the_objective_under_its_name_times_its_weight() -> None
     )
 
 
+@pytest.mark.slow
 def test_a_contractive_network_reacts_less_than_a_plain_one() -> None:
     rows = tiny_rows("contractive", 16, 2)
     norms: list[float] = []
@@ -98,6 +99,7 @@ def test_a_contractive_network_reacts_less_than_a_plain_one() -> None:
     assert norms[1] < norms[0] / 2
 
 
+@pytest.mark.slow
 def test_kl_sparse_units_come_to_the_target_activation() -> None:
     rows = tiny_rows("kl-sparse", 64, 3)
     means: list[np.ndarray] = []

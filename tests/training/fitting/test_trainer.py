@@ -63,6 +63,7 @@ SCHEDULED = digits_recipe(
 )
 
 
+@pytest.mark.slow
 def test_a_run_stopped_in_the_middle_of_an_epoch_ends_as_one_that_was_not(tmp_path: Path) -> None:
     history, weights = run(SCHEDULED, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):

@@ -19,6 +19,7 @@ ROW_SHAPES = {
 ROWS = np.random.default_rng(0).random((5, 8, 8, 1), dtype=np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", shipped_recipe_names())
 def test_every_shipped_recipe_builds_and_leads_back_to_its_rows(name: str) -> None:
     recipe = load_recipe(name)

@@ -15,6 +15,7 @@ from training.tensors import to_numpy
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
+@pytest.mark.slow
 def test_each_recurrent_layer_is_one_lstm_operator_neither_unrolled_nor_a_loop() -> None:
     found = {
         graph.name: Counter(

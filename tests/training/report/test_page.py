@@ -22,7 +22,10 @@ from training.report.panels.learning import learning_panels
 from training.report.panels.subject import Subject
 
 # Keras's variables do not know NumPy 2's copy keyword yet.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 MAX_BYTES = 1_500_000
 VOID = {"meta", "img", "br", "link", "input", "hr"}
