@@ -4,8 +4,8 @@
 
 Connections whose transport is a stand-in send the next request as soon as they have the answer to
 the one before; so all of them are open at once, as under load. The same requests take the fast path
-(``service/api/fast_path/connection.py``) and, with an ``Expect`` that means nothing, the ASGI path through
-uvicorn and ASGI. Rounds of all alternate; printed are medians of microseconds a request. Compare
+(``service/api/fast_path``) and, with an ``Expect`` that means nothing, the ASGI path through
+uvicorn. Rounds of all alternate; printed are medians of microseconds a request. Compare
 versions by running it in a checkout of each, in turns.
 """
 

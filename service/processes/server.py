@@ -5,6 +5,8 @@ import socket
 import sys
 from pathlib import Path
 
+import uvicorn
+
 from service.app import Service, create_service
 from service.inference.session import choose_provider
 from service.processes.signals import INTERRUPTED, StopRequest
@@ -13,6 +15,8 @@ from service.processes.tuning import freeze_after_startup
 from service.processes.worker import Worker, server_config
 from service.settings import Settings
 
+PORT_UNAVAILABLE = 3
+"""Exit status of a service that cannot have its port."""
 _TASKS = Path("/proc/self/task")
 _BACKLOG = 2048
 
@@ -32,7 +36,7 @@ def run_server(settings: Settings) -> None:
         service = create_service(settings)
         config = server_config(settings, service)
         worker = Worker(config, service, drain_seconds=settings.drain_seconds)
-        worker.run()
+        worker.run([_listen(config)])
         sys.exit(INTERRUPTED if worker.stop_request.interrupted else 0)
     sys.exit(_run_workers(settings))
 
@@ -40,8 +44,7 @@ def run_server(settings: Settings) -> None:
 def _run_workers(settings: Settings) -> int:
     service = create_service(settings, settings.workers)
     # Clients may connect from here on; they are accepted when workers serve.
-    listener = server_config(settings, service).bind_socket()
-    listener.listen(_BACKLOG)
+    listener = _listen(server_config(settings, service))
     if _can_load_before_forking(settings):
         service = _load(settings, service)
 
@@ -59,6 +62,16 @@ def _run_workers(settings: Settings) -> int:
         stop_seconds=settings.shutdown_timeout_seconds,
         hang_seconds=settings.worker_timeout_seconds,
     ).run()
+
+
+def _listen(config: uvicorn.Config) -> socket.socket:
+    """Open the listening socket; uvicorn logs where, or why not."""
+    try:
+        listener = config.bind_socket()
+    except SystemExit as error:  # its status is not the same in all versions of uvicorn
+        raise SystemExit(PORT_UNAVAILABLE) from error
+    listener.listen(_BACKLOG)
+    return listener
 
 
 def _load(settings: Settings, service: Service) -> Service:

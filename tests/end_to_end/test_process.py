@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
+from service.processes.server import PORT_UNAVAILABLE
 from tests.bundles import PLANE
 from tests.end_to_end.connections import Answer, Connection, request
 from tests.end_to_end.servers import (
@@ -268,6 +269,6 @@ def test_a_port_in_use_is_named_and_the_service_does_not_start(
             command("--port", str(port), "--models-dir", str(tmp_path), "--workers", workers)
         )
 
-    assert ended.returncode == 3  # uvicorn's status for a failed start
+    assert ended.returncode == PORT_UNAVAILABLE
     assert "address already in use" in ended.stderr.lower()
     assert "Traceback" not in ended.stderr
