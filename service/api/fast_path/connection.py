@@ -225,6 +225,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def _open(self, endpoint: Endpoint, head: RequestHead) -> None:
+        self.idle_since = _BUSY  # the request before, in the same piece, may have been answered
         self._missing_bytes = head.body_bytes
         self._keep_alive = head.keep_alive
         exchange = self._pipeline.open_exchange(endpoint, head)
@@ -253,6 +254,7 @@ class Connection(asyncio.Protocol):
         return position + len(piece)
 
     def _hand_over(self, data: bytes) -> None:
+        self.idle_since = _BUSY
         if self.handover is None:
             self.handover = Handover(
                 self._transport, self._config, self._server_state, self._app_state
