@@ -117,7 +117,8 @@ class _Reader:
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers[name.lower()] = value
+        # The parser leaves the blanks behind a value to it (RFC 9110, section 5.5).
+        self.headers[name.lower()] = value.rstrip(b" \t")
 
     def on_headers_complete(self) -> None:
         self.is_complete = True

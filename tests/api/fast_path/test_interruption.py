@@ -198,8 +198,9 @@ async def test_an_interruption_before_the_task_starts_is_answered(faulty_server:
         await expect_codes(client)
 
 
-async def test_what_is_refused_by_its_head_never_waits(tiny_models_dir: Path) -> None:
-    too_large = request(headers={"Content-Length": "999999"})
+@pytest.mark.parametrize("length", ["999999", "999999 ", "\t999999\t"])
+async def test_what_is_rejected_by_its_head_never_waits(tiny_models_dir: Path, length: str) -> None:
+    too_large = request(headers={"Content-Length": length})
     async with (
         open_server(tiny_models_dir, max_body_bytes=1024) as server,
         server.connect() as client,
