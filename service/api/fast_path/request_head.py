@@ -47,12 +47,14 @@ def read_head(data: bytes) -> RequestHead | None:
         None for what is not the head of a request.
     """
     reader = _Reader()
-    parser = HttpRequestParser(reader)
+    parser = reader.parser = HttpRequestParser(reader)
     try:
         with contextlib.suppress(HttpParserUpgrade):
             parser.feed_data(data)
     except HttpParserError:
         return None
+    finally:
+        reader.parser = None  # else both would be garbage that only the collector frees
     if not reader.is_complete:
         return None
     path, _, query_string = reader.url.partition(b"?")
@@ -61,7 +63,7 @@ def read_head(data: bytes) -> RequestHead | None:
         query_string,
         reader.headers,
         path.decode("latin-1"),
-        parser.should_keep_alive() and parser.get_http_version() != "1.0",
+        reader.keep_alive and parser.get_http_version() != "1.0",
     )
 
 
@@ -106,9 +108,11 @@ class PartialHead:
 class _Reader:
     """Takes what a parser finds in a head."""
 
-    __slots__ = ("headers", "is_complete", "url")
+    __slots__ = ("headers", "is_complete", "keep_alive", "parser", "url")
 
     def __init__(self) -> None:
+        self.parser: HttpRequestParser | None = None
+        self.keep_alive = False
         self.url = b""
         self.headers: dict[bytes, bytes] = {}
         self.is_complete = False
@@ -122,6 +126,8 @@ class _Reader:
 
     def on_headers_complete(self) -> None:
         self.is_complete = True
+        # Behind a request without a body the parser has forgotten it.
+        self.keep_alive = self.parser is not None and self.parser.should_keep_alive()
 
     def on_body(self, _: bytes) -> None:
         self.is_complete = False  # the parser saw an end of the head before the last bytes

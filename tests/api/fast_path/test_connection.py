@@ -315,6 +315,22 @@ async def test_a_connection_ends_with_the_request_that_says_so(
     assert answers[0].values("connection") == (["close"] if named else [])
 
 
+@pytest.mark.parametrize("length", ["0", ""], ids=["an empty body", "without a length"])
+async def test_a_request_without_a_body_ends_its_connection_too(
+    server: Server, length: str
+) -> None:
+    said = request(
+        path="/sample?model=postcard&count=1",
+        headers={"Connection": "close", "Content-Length": length},
+    )
+    async with server.connect() as client:
+        await client.deliver(said + GOOD)
+        (answer,) = await client.answers()
+
+    assert answer.status == 200
+    assert answer.values("connection") == ["close"]
+
+
 async def test_a_client_that_does_not_read_is_not_read_from(tiny_models_dir: Path) -> None:
     """Its requests wait in the system's buffers, and are answered when it reads at last."""
     count = 200
