@@ -25,6 +25,7 @@ GOOD = request(BODY)
 SLOW = request(json.dumps({"inputs": slow_rows(0.3).tolist()}).encode())
 VERY_SLOW = request(json.dumps({"inputs": slow_rows(3.0).tolist()}).encode())
 HEALTHZ = request(method="GET", path="/healthz")
+HEALTHZ_WITHOUT_ITS_BODY = request(method="GET", path="/healthz", headers={"Content-Length": "1"})
 REFUSED_HEAD = request(headers={"Content-Type": "text/csv", "Content-Length": str(len(BODY))})
 LATER = float("inf")
 
@@ -196,6 +197,7 @@ IDLE = {
     "a rejection, and then some": [REFUSED_HEAD, BODY[:-1]],
     "a rejection, and the body": [REFUSED_HEAD, BODY],
     "the beginning of a head": [GOOD, b"POST"],
+    "a response of uvicorn to a body that never comes": [HEALTHZ_WITHOUT_ITS_BODY],
 }
 
 

@@ -152,7 +152,7 @@ class Connection(asyncio.Protocol):
         """Close the connection if no request has come since then."""
         handover = self.handover
         if handover is not None and handover.is_active and self.idle_since == _BUSY:
-            if handover.is_over:
+            if handover.has_answered:  # the rest of a body may never come
                 self.idle_since = time.monotonic()
         elif self.idle_since < since:
             self._transport.close()

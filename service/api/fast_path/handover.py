@@ -47,11 +47,15 @@ class Handover:
         self._connections.discard(self._protocol)
 
     @property
+    def has_answered(self) -> bool:
+        """Whether every request whose head uvicorn was handed has been answered."""
+        cycle: Any = self._protocol.cycle
+        return cycle is not None and cycle.response_complete and not self._protocol.pipeline
+
+    @property
     def is_over(self) -> bool:
         """Whether everything that uvicorn was handed has come whole and been answered."""
-        cycle: Any = self._protocol.cycle
-        answered = cycle is not None and cycle.response_complete and not self._protocol.pipeline
-        return self._messages.are_whole and answered
+        return self._messages.are_whole and self.has_answered
 
     def begin(self, data: bytes) -> None:
         """Hand over a connection, beginning with the head of a request."""
