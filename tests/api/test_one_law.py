@@ -213,6 +213,33 @@ async def test_what_is_awaited_works(
     assert request_id.get() is None
 
 
+async def test_a_request_sees_nothing_that_the_request_before_it_set(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = server.service.pipeline
+    (dialect,) = pipeline._dialects
+    assert isinstance(dialect, NativeDialect)
+    seen: list[str] = []
+
+    async def set_and_leave() -> None:
+        if len(seen) % 2 == 0:
+            seen.append(VARIABLE.get())
+            VARIABLE.set("of another request")
+        else:
+            seen.append("after the rows ran")
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(pipeline, "_dialects", (AwaitingDialect(dialect, set_and_leave),))
+    body = json.dumps({"inputs": ROWS.tolist()}).encode()
+
+    async with server.connect() as client:
+        await client.send(request(body) * 3)
+        for _ in range(3):
+            assert (await client.receive()).status == 200
+
+    assert seen[::2] == ["unset"] * 3
+
+
 @pytest.mark.parametrize("way", ["fast path", "uvicorn and ASGI", "ASGI"])
 async def test_a_deadline_ends_whatever_is_awaited(
     server: Server, monkeypatch: pytest.MonkeyPatch, way: Way

@@ -9,6 +9,7 @@ application, where the same pipeline stands.
 """
 
 import asyncio
+import contextvars
 import sys
 import time
 from asyncio import BaseTransport, Transport
@@ -78,6 +79,7 @@ class Connection(asyncio.Protocol):
         self._server_state = server_state
         self._app_state = app_state
         self._transport = cast("Transport", None)  # before there is a connection
+        self._context = contextvars.copy_context()
         self._partial_head: PartialHead | None = None
         self._last_raw_head = b""  # clients send the same head over and over
         self._last_head: RequestHead | None = None
@@ -295,7 +297,8 @@ class Connection(asyncio.Protocol):
         if not self._keep_alive:
             self._transport.close()
         elif self._held and not self._write_paused:
-            asyncio.get_running_loop().call_soon(self._read_held)
+            # Not in the task's own context: the next request would see what this one set.
+            asyncio.get_running_loop().call_soon(self._read_held, context=self._context)
         else:
             self._rest_if_free()
 
