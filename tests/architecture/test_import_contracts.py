@@ -30,7 +30,7 @@ OFFENCES = {
         "service.api.dialects.native.requests",
     ),
     "operation-layers": ("service/operations/encode.py", "service.operations.decode"),
-    "inference-layers": ("service/inference/session.py", "service.inference.batching.queued_graph"),
+    "inference-layers": ("service/inference/session.py", "service.inference.warmup"),
     "formats-layers": ("service/formats/row_format.py", "service.formats.row_lists"),
     "json-layers": ("service/formats/json/nesting.py", "service.formats.json.body"),
     "formats-are-bytes-and-arrays": ("service/formats/image.py", "http"),
