@@ -10,7 +10,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from documentation.published import read_published
+from docs_generators.published import read_published
 from service.arrays import FloatArray
 from service.bundle.manifest import DECODER, ENCODER, PRIORS_FILE, Manifest
 from service.bundle.storage import Bundle, read_bundle

@@ -14,7 +14,7 @@ import numpy as np
 
 from service.arrays import FloatArray
 from training.arrays import IntegerArray
-from training.data.files import cache_dir
+from training.data.data_files import cache_dir
 from training.data.reading import read_rows
 from training.data.source_registry import open_source
 

@@ -19,7 +19,7 @@ from service.api.dialects.native.dialect import NativeDialect
 from service.api.error_handlers import answer_errors_with_problems
 from service.api.middleware import Application, RecordMiddleware
 from service.api.pipeline import Pipeline
-from service.api.routes import errors, health, metrics, models
+from service.api.routes import error_pages, health, metrics, models
 from service.catalog.desired_state import desire_folder
 from service.catalog.loading import LoadOptions
 from service.catalog.reconciler import Reconciler
@@ -104,7 +104,7 @@ def create_service(
         (models, [AUTHENTICATED]),
         (health, []),
         (metrics, [AUTHENTICATED]),
-        (errors, []),
+        (error_pages, []),
     ):
         routes.include_router(module.router, dependencies=dependencies)
     answer_errors_with_problems(routes)

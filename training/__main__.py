@@ -14,7 +14,7 @@ from rich.table import Table
 from service.bundle.storage import read_bundle_at
 from service.catalog.verification import replay_golden
 from service.errors import LatentServeError
-from training.data.files import cache_dir
+from training.data.data_files import cache_dir
 from training.data.source_registry import recipe_source
 from training.errors import RecipeError
 from training.fitting.progress import show_progress

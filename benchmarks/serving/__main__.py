@@ -2,6 +2,7 @@
 
     python -m benchmarks.serving [--peers] [--seconds 5] [--rounds 3]
     python -m benchmarks.serving --rounds 1 --seconds 2 --loads json-1x64 --subjects plain-1
+    python -m benchmarks.serving --before ../a-checkout-of-main --subjects
 
 Every subject runs as two worker processes on the same processors as the load generator (wrk, one
 thread), one subject at a time, and is started anew in each round. Its answers are compared with
@@ -64,6 +65,9 @@ def _parse_arguments() -> argparse.Namespace:
     rows = [*(load.key for load in LOADS), START]
     keys = [*(subject.key for subject in (*simple_subjects(), *peers.PEERS)), RAW]
     parser.add_argument("--peers", action="store_true", help="other model servers, not plain ones")
+    parser.add_argument(
+        "--before", type=Path, metavar="CHECKOUT", help="another version of this project beside it"
+    )
     parser.add_argument("--seconds", type=int, default=5, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3, help="how many medians are taken of")
     parser.add_argument("--processors", type=int, default=2, help="that everything shares")
@@ -81,6 +85,8 @@ def _parse_arguments() -> argparse.Namespace:
 
 def _subjects(options: argparse.Namespace, problems: dict[str, str]) -> Iterator[Subject]:
     yield our_service()
+    if options.before is not None:
+        yield our_service(options.before)
     if not options.peers:
         yield from (one for one in simple_subjects() if one.key in options.subjects)
         return

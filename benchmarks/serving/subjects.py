@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 
 from benchmarks.serving.dialects import Dialect, NamedLists, Octets
@@ -46,8 +47,12 @@ class Subject:
 OURS = "latentserve"
 
 
-def our_service() -> Subject:
-    """Describe this project's service."""
+def our_service(checkout: Path | None = None) -> Subject:
+    """Describe this project's service.
+
+    Args:
+        checkout: Folder of another version of the project, to be measured beside this one.
+    """
 
     def command(model: ServedModel, port: int) -> tuple[str, ...]:
         program = (sys.executable, "-m", "service", "serve")
@@ -61,7 +66,10 @@ def our_service() -> Subject:
         (SCORE, Encoding.JSON): NamedLists("scores"),
     }
     paths = {RECONSTRUCT: "/reconstruct", SCORE: "/anomaly-score"}
-    return Subject(OURS, "latentserve", command, dialects, paths)
+    if checkout is None:
+        return Subject(OURS, "latentserve", command, dialects, paths)
+    imported = {"PYTHONPATH": str(checkout.resolve()), "PYTHONSAFEPATH": "1"}
+    return Subject("before", "before", command, dialects, paths, environment=imported)
 
 
 def simple_subjects() -> tuple[Subject, ...]:

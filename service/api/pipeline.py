@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from service.api.authentication import Authenticator
+from service.api.deadline_timer import DeadlineTimer
 from service.api.dialects.dialect import Body, Dialect, Endpoint, Head
 from service.api.exchange import ClientGoneError, Exchange
 from service.api.problems import (
@@ -25,7 +26,6 @@ from service.api.problems import (
     problem_type,
 )
 from service.api.request_record import RequestRecord
-from service.api.request_timer import RequestTimer
 from service.catalog.reconciler import Reconciler
 from service.errors import BodyTooLarge, HeadTooLarge, MethodNotAllowed, RequestError
 from service.log_config import request_id
@@ -70,7 +70,7 @@ class Pipeline:
             authenticator: Decides who may do what.
             recorder: Counts requests.
         """
-        self.timer = RequestTimer()
+        self.timer = DeadlineTimer()
         self._dialects = tuple(dialects)
         self._reconciler = reconciler
         self._authenticator = authenticator

@@ -14,10 +14,10 @@ from service.bundle.storage import BundleLocation, read_bundle
 from service.catalog.use_count import UseCount
 from service.catalog.verification import golden_inputs, open_verified_sessions
 from service.inference.autoencoder import Autoencoder
+from service.inference.batching.gathering import BatchLimits
+from service.inference.batching.queued_graph import Meter, QueuedGraph
 from service.inference.bound_graphs import BoundGraphs
 from service.inference.chained_graph import CHAIN, bind_with_chain, with_chain
-from service.inference.gathering import BatchLimits
-from service.inference.queued_graph import Meter, QueuedGraph
 from service.inference.session import (
     Runnable,
     Session,

@@ -103,12 +103,18 @@ def test_a_stop_is_not_lost_where_an_exception_would_be(tmp_path: Path) -> None:
     assert "Exception ignored" not in ended.stderr
 
 
+def wait_until_taken(server: Server) -> None:
+    """Wait until the service has the one connection beside that which asks, and what was sent."""
+    wait_until(lambda: sum(metric(server, "latentserve_open_connections")) >= 2)
+    time.sleep(0.2)  # its request lies in the socket, and is read in the next turn of the loop
+
+
 def stop_while_it_works(server: Server, seconds: float) -> Answer:
     """Ask for a slow answer, stop the service meanwhile, and return what came."""
     body = json.dumps({"inputs": slow_rows(seconds).tolist()}).encode()
     with Connection(server) as connection, ThreadPoolExecutor(1) as stopper:
         connection.send(request(body))
-        time.sleep(0.2)
+        wait_until_taken(server)
         stopping = stopper.submit(server.stop)
         answer = connection.receive()
         assert stopping.result()[0] == 0
@@ -227,7 +233,7 @@ def test_a_second_interrupt_ends_everything_at_once(tmp_path: Path, workers: str
     ):
         body = json.dumps({"inputs": slow_rows(10 * START_SECONDS).tolist()}).encode()
         connection.send(request(body))
-        time.sleep(0.2)
+        wait_until_taken(server)
         server.process.send_signal(signal.SIGINT)
         with pytest.raises(subprocess.TimeoutExpired):
             server.process.wait(1)

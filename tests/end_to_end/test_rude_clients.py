@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.bundles import PLANE
+from tests.bundles import PLANE, publish_tiny
 from tests.end_to_end.connections import Answer, Connection, chunk, request
 from tests.end_to_end.servers import START_SECONDS, Server, serving
 from tests.faulty_model import publish_faulty_model, slow_rows
@@ -26,12 +26,17 @@ LEFT = 499
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("moody")
     publish_faulty_model(folder / "models")
-    with serving(
-        folder / "models",
-        folder / "log",
-        *("--request-timeout-seconds", str(TIMEOUT_SECONDS)),
-        *("--max-body-bytes", "100000"),
-    ) as server:
+    with serving(folder / "models", folder / "log", "--max-body-bytes", "100000") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def impatient_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with little time for a request: only for those that must run out of it."""
+    folder = tmp_path_factory.mktemp("impatient")
+    publish_tiny(folder / "models", PLANE)
+    patience = ("--request-timeout-seconds", str(TIMEOUT_SECONDS))
+    with serving(folder / "models", folder / "log", *patience) as server:
         yield server
 
 
@@ -76,14 +81,18 @@ def test_a_chunked_body_of_single_bytes_is_answered(server: Server) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", GOOD[:10]], ids=["nothing", "its beginning"])
-def test_a_body_of_which_only_a_part_comes_is_given_up(server: Server, sent: bytes) -> None:
-    with Connection(server) as connection:
+def test_a_body_of_which_only_a_part_comes_is_given_up(
+    impatient_server: Server, sent: bytes
+) -> None:
+    with Connection(impatient_server) as connection:
         connection.send(request(sent, length=len(GOOD)))
         expect_problem(connection.receive(), 504, "deadline-exceeded")
 
 
-def test_a_client_may_finish_its_body_after_it_was_given_up_and_go_on(server: Server) -> None:
-    with Connection(server) as connection:
+def test_a_client_may_finish_its_body_after_it_was_given_up_and_go_on(
+    impatient_server: Server,
+) -> None:
+    with Connection(impatient_server) as connection:
         connection.send(request(b"", length=len(GOOD)))
         expect_problem(connection.receive(), 504, "deadline-exceeded")
         connection.send(GOOD, request(GOOD))

@@ -369,22 +369,30 @@ def test_a_supervisor_has_one_thread_and_workers_start_none_of_their_own(server:
     assert all(thread_count(worker) <= 3 for worker in children(server))
 
 
-def test_what_cannot_be_forked_is_loaded_by_each_worker(plane_dir: Path, tmp_path: Path) -> None:
-    """NumPy's linear algebra has threads when a variable asks for them."""
-    os.environ["OPENBLAS_NUM_THREADS"] = "2"
-    try:
-        with serving(plane_dir, tmp_path / "log", *TWO_WORKERS) as server:
-            with ExitStack() as stack:
-                for connection in [stack.enter_context(Connection(server)) for _ in range(8)]:
-                    ask(connection)
-            (killed, _) = children(server)
-            os.kill(killed, signal.SIGKILL)
-            wait_until(lambda: metric(server, "latentserve_worker_restarts_total") == [1])
-            for _ in range(20):
-                with Connection(server) as connection:
-                    ask(connection)  # never one that still loads
-            loads = [line for line in server.lines() if line["event"] == "bundle ready"]
-    finally:
-        del os.environ["OPENBLAS_NUM_THREADS"]
+STARTING_A_THREAD = """
+import threading
+
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+"""
+
+
+def test_what_cannot_be_forked_is_loaded_by_each_worker(
+    plane_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread is there before anything is loaded, as those of linear algebra are where wished."""
+    (tmp_path / "sitecustomize.py").write_text(STARTING_A_THREAD)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    with serving(plane_dir, tmp_path / "log", *TWO_WORKERS) as server:
+        wait_until(lambda: len(children(server)) == 2)
+        with ExitStack() as stack:
+            for connection in [stack.enter_context(Connection(server)) for _ in range(8)]:
+                ask(connection)
+        (killed, _) = children(server)
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: metric(server, "latentserve_worker_restarts_total") == [1])
+        for _ in range(20):
+            with Connection(server) as connection:
+                ask(connection)  # never one that still loads
+        loads = [line for line in server.lines() if line["event"] == "bundle ready"]
 
     assert len(loads) in (2, 3)

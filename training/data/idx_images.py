@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.arrays import FloatArray, IntegerArray
+from training.data.data_files import DataFile, read_data_file
 from training.data.digests import digest
-from training.data.files import DataFile, read_data_file
-from training.data.formats import gunzip, parse_idx
+from training.data.file_parsers import gunzip, parse_idx
 from training.data.images import brightness, gray_images
 from training.data.source import DataDescription
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from service.bundle.manifest import InputSpec
 from training.arrays import FloatArray
-from training.data.files import DataFile, local_file, read_data_file
+from training.data.data_files import DataFile, local_file, read_data_file
 from training.data.in_memory import InMemorySource, LoadedData
 from training.data.source import DataDescription, NoOptions, SourceKind
 from training.errors import DatasetCorrupted

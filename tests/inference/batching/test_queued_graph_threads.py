@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from service.arrays import FloatArray
-from service.inference.gathering import BatchLimits
-from service.inference.queued_graph import QueuedGraph
+from service.inference.batching.gathering import BatchLimits
+from service.inference.batching.queued_graph import QueuedGraph
 from service.inference.session import Session
 from service.request_context import RequestContext
 from tests.graphs import LOOKUP, LOOKUP_SIGNATURE, lookup, lookup_rows

@@ -293,7 +293,7 @@ async def test_one_timer_checks_all_requests(
     async with faulty_server.connect() as client, faulty_server.connect() as other:
         timer = faulty_server.service.pipeline.timer
         await until(lambda: not timer._ticking)
-        timers = Timers(monkeypatch, "request_timer")
+        timers = Timers(monkeypatch, "deadline_timer")
         await client.deliver(SLOW)
         await other.deliver(SLOW.replace(b"/encode", b"/%65ncode"))
         await until(lambda: len(timer.exchanges) == 2)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from documentation.published import read_published
-from documentation.results import PAGE, main, reached, render_results
-from documentation.systems import system_index
+from docs_generators.published import read_published
+from docs_generators.results import PAGE, main, reached, render_results
+from docs_generators.systems import system_index
 from service.bundle.manifest import Manifest, Metric
 from service.errors import BundleFileCorrupted
 from tests.bundles import PLANE, publish_tiny, tiny_manifest

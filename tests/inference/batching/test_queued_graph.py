@@ -21,8 +21,8 @@ from service.errors import (
     LatentServeError,
     QueueFull,
 )
-from service.inference.gathering import BatchLimits
-from service.inference.queued_graph import QueuedGraph
+from service.inference.batching.gathering import BatchLimits
+from service.inference.batching.queued_graph import QueuedGraph
 from service.inference.session import Session
 from service.request_context import RequestContext
 from tests.bundles import WAVE, tiny_files, tiny_manifest

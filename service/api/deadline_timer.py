@@ -8,7 +8,7 @@ from service.api.exchange import Exchange
 _TICK_SECONDS = 0.02
 
 
-class RequestTimer:
+class DeadlineTimer:
     """Checks the time of every open exchange, fifty times a second while there are any.
 
     Attributes:

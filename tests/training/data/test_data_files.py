@@ -8,8 +8,8 @@ from threading import Thread
 
 import pytest
 
-from training.data.files import DataFile, read_data_file
-from training.data.formats import gunzip
+from training.data.data_files import DataFile, read_data_file
+from training.data.file_parsers import gunzip
 from training.errors import DatasetCorrupted, DatasetUnavailable
 
 pytestmark = pytest.mark.usefixtures("no_data_folder")

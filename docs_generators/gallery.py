@@ -1,6 +1,6 @@
 """Write the README's picture and the inputs of its examples, from the published bundles.
 
-    python -m documentation.gallery MODELS_DIR DOCS_DIR
+    python -m docs_generators.gallery MODELS_DIR DOCS_DIR
 
 All rows are test rows, or computed from them by the operations that the service runs.
 """

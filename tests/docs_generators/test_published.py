@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from documentation.published import read_published
+from docs_generators.published import read_published
 from service.bundle.manifest import Metric
 from tests.bundles import PLANE, publish_tiny, tiny_manifest
 from training.recipe.files import load_recipe, parse_recipe

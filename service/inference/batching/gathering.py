@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from service.errors import DeadlineExceeded
-from service.inference.jobs import Batch, Job, Piece
+from service.inference.batching.jobs import Batch, Job, Piece
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The table of results: published figures of each system beside the measured ones.
 
-    python -m documentation.results [--models FOLDER ...] [--output PAGE]
+    python -m docs_generators.results [--models FOLDER ...] [--output PAGE]
 
 Nothing is measured here: every figure is read from the manifest of a bundle.
 """
@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from documentation.published import PublishedBundle, read_published
-from documentation.systems import PublishedSystem, SystemIndex, system_index
+from docs_generators.published import PublishedBundle, read_published
+from docs_generators.systems import PublishedSystem, SystemIndex, system_index
 from service.bundle.manifest import Manifest, Metric
 from training.errors import RecipeError
 from training.recipe.files import load_recipe, parse_recipe, shipped_recipe_names
@@ -87,7 +87,7 @@ def _introduction(index: SystemIndex, published: dict[str, PublishedBundle]) -> 
     run = ids & published.keys()
     return (
         "# Results\n\n"
-        "Written by `python -m documentation.results` from the manifests of bundles; do not"
+        "Written by `python -m docs_generators.results` from the manifests of bundles; do not"
         " edit.\n\n"
         f"{len(run)} of {len(index.systems)} systems have a bundle. Figures are measured through"
         " the exported graphs, on test rows unless validation is stated. BCE is mean binary"

@@ -4,8 +4,8 @@ import time
 from dataclasses import dataclass
 
 from service.errors import InferenceFailed, LatentServeError
+from service.inference.batching.jobs import Arrays, Batch
 from service.inference.graphs import all_finite
-from service.inference.jobs import Arrays, Batch
 from service.inference.session import Runnable
 
 

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from service.errors import InferenceFailed, QueueFull
-from service.inference.gathering import BatchLimits
-from service.inference.queued_graph import QueuedGraph
+from service.inference.batching.gathering import BatchLimits
+from service.inference.batching.queued_graph import QueuedGraph
 from service.inference.session import Session
 from service.request_context import RequestContext
 from tests.graphs import BAD_ROW, LOOKUP, LOOKUP_SIGNATURE, lookup_rows

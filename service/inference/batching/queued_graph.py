@@ -13,9 +13,9 @@ from typing import Protocol
 
 from service.arrays import FloatArray
 from service.errors import Draining, InferenceFailed, LatentServeError, QueueFull
-from service.inference.gathering import BatchLimits, Gathering
-from service.inference.jobs import Arrays, Batch, Job
-from service.inference.running import Run, distribute_outputs, run_batch
+from service.inference.batching.gathering import BatchLimits, Gathering
+from service.inference.batching.jobs import Arrays, Batch, Job
+from service.inference.batching.running import Run, distribute_outputs, run_batch
 from service.inference.session import Runnable
 from service.request_context import RequestContext
 
