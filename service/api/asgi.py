@@ -10,7 +10,7 @@ from service.log_config import request_id
 
 
 class InferenceOverAsgi:
-    """Answers what the dialects match and leaves every other path to the application behind it.
+    """Handles what the dialects match and passes every other path on to an application.
 
     It stands in front of the framework's router and middleware, which cost more than the models.
     A request takes no task and no timer of its own: it runs in the server's task, and the
@@ -22,14 +22,14 @@ class InferenceOverAsgi:
         """Stand in front of an application.
 
         Args:
-            app: Answers every other path.
-            pipeline: Answers inference requests.
+            app: Handles every other path.
+            pipeline: Handles inference requests.
         """
         self._app = app
         self._pipeline = pipeline
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         endpoint = self._pipeline.match(_path(scope)) if scope["type"] == "http" else None
         if endpoint is None:
             await self._app(scope, receive, send)
@@ -77,7 +77,7 @@ class InferenceOverAsgi:
 
 
 class _Client:
-    """The client of a request whose body has been read: it can only leave."""
+    """The client of a request whose body has been read: all it can still send is a disconnect."""
 
     def __init__(self, exchange: Exchange, receive: Receive) -> None:
         self._exchange = exchange

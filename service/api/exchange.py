@@ -25,11 +25,11 @@ class Exchange:
         context: What it carries through operations and graphs.
         media_type: Of its body, once its head has been admitted.
         body_requested: Whether its body has been read, or the client told to send it.
-        body_received: Whether its body has come whole.
-        task: What works for it, once it has started.
-        abandon: Answers with the reason for an interruption while there is no task.
-        watch_client: Begins to notice that the client leaves, where that takes effort; called
-            for a request that is not answered by the first check of its time.
+        body_received: Whether its whole body has been received.
+        task: The task that runs it, once it has started.
+        abandon: Responds with the reason of an interruption while no task runs.
+        watch_client: Starts to watch for a disconnect, where that has a cost; called if the
+            request is still open at the first check of its time.
     """
 
     __slots__ = (
@@ -85,7 +85,7 @@ class Exchange:
             self.abandon(self, reason)
 
     def check_time(self, now: float) -> None:
-        """Interrupt the work if its deadline has passed; called every few milliseconds.
+        """Interrupt the work if its deadline has passed; called fifty times a second.
 
         Args:
             now: ``time.monotonic()``.
@@ -98,9 +98,9 @@ class Exchange:
             self.watch_client = None
 
     def cause_of(self, error: BaseException) -> BaseException:
-        """Return what a failure of the work means: of a cancellation, why there was one."""
+        """Return the error to report for a failure: the reason of an interruption, else itself."""
         if not isinstance(error, asyncio.CancelledError):
             return error
         if (task := asyncio.current_task()) is not None:
             task.uncancel()
-        return self._interruption or Draining("the service stopped before the answer was ready")
+        return self._interruption or Draining("the service stopped before the response was ready")

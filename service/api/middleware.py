@@ -25,7 +25,7 @@ class RecordMiddleware:
         """Wrap an application.
 
         Args:
-            app: What answers.
+            app: Handles requests.
             recorder: Counts requests.
             access_log: Whether to log a line per request.
         """
@@ -34,7 +34,7 @@ class RecordMiddleware:
         self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

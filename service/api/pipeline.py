@@ -33,7 +33,7 @@ from service.metrics.recorder import STAGES, Recorder, Stages
 from service.settings import Settings
 
 _SERVER_TIMING = ", ".join(f"{name};dur=%.3f" for name in STAGES).encode()
-_CLIENT_CLOSED_REQUEST = 499  # for the log and the metrics alone: there is nobody to read it
+_CLIENT_CLOSED_REQUEST = 499  # for the log and the metrics alone: the client has left
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Reply(NamedTuple):
 
 
 class Pipeline:
-    """What both ways of a request have in common.
+    """The steps that the fast path and the ASGI path share.
 
     Attributes:
         timer: Interrupts open exchanges at their deadlines.
@@ -61,7 +61,7 @@ class Pipeline:
         authenticator: Authenticator,
         recorder: Recorder,
     ) -> None:
-        """Prepare to answer.
+        """Take what the steps need.
 
         Args:
             dialects: What paths mean; the first that matches decides.
@@ -162,7 +162,7 @@ class Pipeline:
         Args:
             exchange: The request.
             error: What ``admit``, ``check_body_bytes`` or a step of ``answer`` raised, or why the
-                exchange was interrupted; ``ClientGoneError`` when there is nobody to answer.
+                exchange was interrupted; ``ClientGoneError`` when the client has left.
         """
         record = exchange.record
         if isinstance(error, ClientGoneError):

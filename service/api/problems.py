@@ -14,7 +14,7 @@ PROBLEM_RESPONSE: dict[str, Any] = {
     "description": "A problem",
     "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
 }
-"""What OpenAPI says of every answer that is an error."""
+"""OpenAPI's description of every error response."""
 RETRY_AFTER_SECONDS = 1
 
 Headers = list[tuple[bytes, bytes]]

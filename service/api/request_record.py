@@ -1,4 +1,4 @@
-"""What every request has, whichever part of the service answers it: an id, a log line, a count."""
+"""What every request has, whichever part of the service handles it: an id, a log line, a count."""
 
 import logging
 import random
@@ -55,9 +55,9 @@ class RequestRecord:
             method: Of the request.
             path: Of the request, without its query.
             headers: Of the request, their names in lower case.
-            recorder: Counts it when it is answered.
+            recorder: Counts it when its response is ready.
             call: What it is counted as: never what its client wrote.
-            access_log: Whether to log a line when it is answered.
+            access_log: Whether to log a line then.
         """
         self.started = time.perf_counter()
         given = headers.get(b"x-request-id")
@@ -79,7 +79,7 @@ class RequestRecord:
         return [(b"x-request-id", self.request_id.encode())]
 
     def record_success(self, rows: int, stages: Stages) -> None:
-        """Finish an inference request that was answered with what it asked for.
+        """Finish an inference request that succeeded.
 
         Args:
             rows: Rows it brought, or asked for.
@@ -96,8 +96,8 @@ class RequestRecord:
         """Finish a request: count it and log its line.
 
         Args:
-            status: HTTP status; 499 when the client left before its answer.
-            problem: Last part of the type of the problem that it was answered with.
+            status: HTTP status; 499 when the client left before its response.
+            problem: Last part of the type of the problem in its response.
         """
         meter = self._recorder.call(self.call, self.model, self.version)
         seconds = time.perf_counter() - self.started

@@ -1,6 +1,6 @@
 """What the routes and problems look like in JSON, for the documentation.
 
-What is only described, never validated, is built when somebody asks for the description:
+Models that are only described, never validated, are built when the OpenAPI document is requested:
 ``defer_build``.
 """
 
@@ -28,7 +28,7 @@ class ProblemDocument(BaseModel, defer_build=True):
 
 
 class VersionSummary(BaseModel):
-    """One version of a model and whether it answers."""
+    """One version of a model and whether it is ready."""
 
     version: int
     state: str
@@ -102,7 +102,7 @@ class Readiness(BaseModel):
 
 
 class ServiceVersion(BaseModel):
-    """Versions of what answers."""
+    """Versions of the service and of what it runs on."""
 
     service: str
     bundle_schema: str

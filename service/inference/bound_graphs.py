@@ -37,8 +37,8 @@ class _Lane:
             device.fill(staging.numbers)
         for binding in self.bindings:
             binding.run()
-        answers = [buffer.numbers[:rows].copy() for buffer in self.outputs]
-        return (*answers, *(buffer.read()[:rows] for buffer in self.between))
+        outputs = [buffer.numbers[:rows].copy() for buffer in self.outputs]
+        return (*outputs, *(buffer.read()[:rows] for buffer in self.between))
 
 
 class BoundGraphs:
@@ -83,7 +83,7 @@ class BoundGraphs:
         except IndexError:  # all of this size are in use
             lane = self._open_lane(size)
         outputs = lane.run(inputs)
-        lanes.append(lane)  # not after a failure: who knows what state it is in
+        lanes.append(lane)  # not after a failure, which leaves it in an unknown state
         return outputs
 
     def run_and_release_memory(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
@@ -112,9 +112,9 @@ class BoundGraphs:
             bindings.append(session.bind(_inputs_of(session, staged, first_input), outputs))
             between += outputs
             first_input = outputs[:1]
-        answers = [on_host(tensor) for tensor in last.signature.outputs]
-        bindings.append(last.bind(_inputs_of(last, staged, first_input), answers))
-        return _Lane(tuple(staged.values()), bindings, between, answers)
+        last_outputs = [on_host(tensor) for tensor in last.signature.outputs]
+        bindings.append(last.bind(_inputs_of(last, staged, first_input), last_outputs))
+        return _Lane(tuple(staged.values()), bindings, between, last_outputs)
 
 
 def _inputs_of(

@@ -36,7 +36,7 @@ def usable_processors() -> int:
 def cgroup_quota(cgroups: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> float | None:
     """Return the processors' worth of time this process may use, or None when unlimited.
 
-    The least that its group or one of the groups around it allows: a container sees its own group
+    The minimum over its group and the groups around it: a container sees its own group
     as the outermost, a service of systemd is in a slice.
 
     Args:

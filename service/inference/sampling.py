@@ -50,8 +50,8 @@ class StandardNormal:
 class GaussianMixture:
     """A mixture fitted to the codes of training rows after training.
 
-    An autoencoder without a prior of its own leaves holes between its codes: N(0, I) falls into
-    them, a density of the codes does not.
+    The codes of an autoencoder that was trained without a prior do not fill N(0, I): samples of it
+    may lie where no codes are, samples of a density that was fitted to the codes do not.
 
     Attributes:
         weights: Probability of each component, shape (k,).
@@ -72,10 +72,10 @@ class GaussianMixture:
     projection_components: Float64Array | None = None
 
     def __post_init__(self) -> None:
-        """Refuse parameters that do not fit together.
+        """Check that the parameters fit together.
 
         Raises:
-            InvalidManifest: Shapes disagree, weights are no probabilities, factors are not lower
+            InvalidManifest: Shapes disagree, weights are not probabilities, factors are not lower
                 triangular, or a value is not finite.
         """
         components, latent = self.means.shape if self.means.ndim == 2 else (0, 0)

@@ -119,7 +119,7 @@ class Session:
             options: Providers and threads.
 
         Raises:
-            InvalidGraph: onnxruntime refuses the graph, or it has another signature.
+            InvalidGraph: onnxruntime rejects the graph, or it has another signature.
         """
         options = options or SessionOptions()
         self.signature = signature
@@ -150,7 +150,7 @@ class Session:
     def run_and_release_memory(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
         """Run the graph once, then give back what larger runs before had left with onnxruntime.
 
-        Arguments, answer and errors as ``run``.
+        Arguments, result and errors as ``run``.
         """
         options: Any = onnxruntime.RunOptions()
         arena = _ARENAS[self.provider]
@@ -158,9 +158,9 @@ class Session:
         return self._run(inputs, options)
 
     def stop(self) -> None:
-        """End every run under way before its next node; it fails, and so does each later one.
+        """End every run before its next node; it fails, and so does each later one.
 
-        For when nobody waits for a run any more but the end of the process.
+        For shutdown, which would otherwise wait for runs whose results are not needed.
         """
         self._run_options.terminate = True
 
@@ -172,7 +172,7 @@ class Session:
         """Bind inputs and outputs, in the signature's order, to fixed places in memory.
 
         Raises:
-            InferenceFailed: onnxruntime refuses them.
+            InferenceFailed: onnxruntime rejects them.
         """
         with translated_errors(self.signature.file):
             binding = self._session.io_binding()
@@ -294,7 +294,7 @@ def _open_session(graph: bytes, file_name: str, options: SessionOptions) -> Any:
             graph,
             sess_options=settings,
             providers=[(provider, _provider_options(options))],
-            # Else a session whose provider fails would go on with the CPU, and say so to nobody.
+            # Otherwise a session whose provider fails silently continues on the CPU.
             enable_fallback=0,
         )
     except ONNXRUNTIME_ERRORS as error:

@@ -11,21 +11,21 @@ from service.inference.session import Runnable
 
 _REPETITIONS = 3
 _MAX_RUN_SECONDS = 0.02
-_USEFUL_SHARE = 0.9
+_MIN_RELATIVE_SPEED = 0.9
 
 
 @dataclass(frozen=True)
 class BatchCosts:
-    """The least time of a run, by its rows: powers of two, ascending.
+    """The minimum time of a run, by its rows: powers of two, ascending.
 
     Attributes:
-        seconds_by_rows: Measured while nothing else was asked of the graph.
+        seconds_by_rows: Measured while the graph ran nothing else.
     """
 
     seconds_by_rows: Mapping[int, float]
 
     def rows_within(self, seconds: float) -> int:
-        """Return the most rows whose run costs at most ``seconds``; 0 when one row costs more."""
+        """Return the largest batch that costs at most ``seconds``; 0 when one row costs more."""
         fitting = [rows for rows, cost in self.seconds_by_rows.items() if cost <= seconds]
         return max(fitting, default=0)
 
@@ -51,7 +51,7 @@ class BatchCosts:
 
     def _fast_batches(self) -> list[int]:
         speeds = {rows: rows / cost for rows, cost in self.seconds_by_rows.items()}
-        enough = _USEFUL_SHARE * max(speeds.values())
+        enough = _MIN_RELATIVE_SPEED * max(speeds.values())
         return [rows for rows, speed in speeds.items() if speed >= enough]
 
 
@@ -66,7 +66,7 @@ def measure_batch_costs(
     Args:
         session: The graph.
         inputs: A few rows for each input; repeated to make batches.
-        max_batch_rows: Most rows of one run.
+        max_batch_rows: Maximum number of rows of one run.
     """
     costs: dict[int, float] = {}
     rows = 1

@@ -133,7 +133,7 @@ class Worker(uvicorn.Server):
         await sleep(_LINGER_SECONDS)
         await super().shutdown(sockets)
         # Those whose body is still on its way have no task that uvicorn could have cancelled.
-        self._timer.interrupt_all(Draining("the service stopped before the answer was ready"))
+        self._timer.interrupt_all(Draining("the service stopped before the response was ready"))
         if self.force_exit:  # then uvicorn leaves the application open, and its models running
             await self.lifespan.shutdown()
 

@@ -1,7 +1,7 @@
 """What a dialect is: a protocol of requests and responses for the operations of models.
 
-A dialect says which paths it matches, how it reads a body into work, and how it writes what was
-found. It knows bytes and names; what an operation does with arrays is not its business.
+A dialect says which paths it matches, how it reads a body into work, and how it writes a result.
+It knows bytes and names, but not what an operation does with arrays.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class ParsedRequest:
 
     Attributes:
         model: The model that it means.
-        operation: What is asked of it.
+        operation: What the model is to do.
         work: What the operation gets.
         rows: How many rows it brings, or asks for.
         options: What the dialect keeps for its response.
@@ -54,7 +54,7 @@ class ParsedRequest:
 
 
 class Endpoint(Protocol):
-    """What a dialect answers at one path, by POST.
+    """What a dialect serves at one path, by POST.
 
     Attributes:
         name: What requests are counted as: never what a client wrote.
@@ -72,13 +72,13 @@ class Endpoint(Protocol):
         ...
 
     def read_head(self, head: Head) -> str:
-        """Decide by its head whether a body is worth reading.
+        """Decide by the head whether to read the body.
 
         Returns:
             Its media type.
 
         Raises:
-            RequestError: It is of a kind that is not read.
+            RequestError: Its media type or encoding is not supported.
         """
         ...
 
@@ -101,7 +101,7 @@ class Endpoint(Protocol):
         ...
 
     def write_response(self, request: ParsedRequest, result: Result) -> tuple[Body, Headers]:
-        """Write what was found.
+        """Write a result.
 
         Returns:
             The body, and every header that belongs to it but its length.
@@ -120,10 +120,10 @@ class Endpoint(Protocol):
 
 
 class Dialect(Protocol):
-    """A protocol that the service speaks."""
+    """A protocol of requests and responses."""
 
     def match(self, path: str) -> Endpoint | None:
-        """Return what the dialect answers at a path, decoded, if anything."""
+        """Return what the dialect serves at a path, decoded, if anything."""
         ...
 
 

@@ -4,8 +4,8 @@ A request goes from httptools' parser to the pipeline, and its response to the t
 no ASGI scope in between, no channel of messages, and no header is checked that this service wrote
 itself: together they cost more than a small model and its codec. A request is usual when one of the
 dialects matches its path, it is a POST, and its body is framed by its length. Every other request
-on the connection is answered by uvicorn's own protocol object (``handover``), through the
-application, where the same pipeline stands.
+on the connection is handled by uvicorn's own protocol object (``handover``), through the
+application, which contains the same pipeline.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
     Attributes:
         idle_since: ``time.monotonic()`` at which it began to wait for a request.
         exchange: The open request, if there is one.
-        handover: What answers unusual requests, once there has been one.
+        handover: Handles unusual requests, once there has been one.
     """
 
     def __init__(
@@ -64,13 +64,13 @@ class Connection(asyncio.Protocol):
         """Prepare for a connection.
 
         Args:
-            pipeline: Answers inference requests.
+            pipeline: Handles inference requests.
             idle_connections: Closes the connection when no request comes.
             status: Counts connections.
             config: uvicorn's.
             server_state: uvicorn's.
             app_state: The application's, from its start.
-            _loop: Of no use here; uvicorn gives it to its protocols.
+            _loop: Unused; uvicorn passes it to its protocols.
         """
         self._pipeline = pipeline
         self._idle_connections = idle_connections
@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
         self._idle_connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's protocol
-        """Stop what has no client any more."""
+        """Interrupt the open request, whose client has gone."""
         self._server_state.connections.discard(cast("Any", self))
         self._status.closed()
         self._idle_connections.remove(self)

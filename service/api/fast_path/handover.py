@@ -1,8 +1,8 @@
-"""Unusual requests on a connection of the fast path, answered by uvicorn's own protocol object.
+"""Unusual requests on a connection of the fast path, handled by uvicorn's own protocol object.
 
-uvicorn knows chunked bodies, ``Expect``, malformed requests and every path of the application. It
-is handed the bytes as they came, and nothing else: no part of it is called but what asyncio calls
-of a protocol, and what a server calls at its end.
+uvicorn handles chunked bodies, ``Expect``, malformed requests and every path of the application. It
+is passed the bytes as they came: only those of its methods are called that asyncio calls of a
+protocol, and that a server calls at shutdown.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class Handover:
 
     @property
     def is_over(self) -> bool:
-        """Whether everything that uvicorn was handed has come whole and been answered."""
+        """Whether all requests that uvicorn was handed are complete and have been answered."""
         return self._messages.are_whole and self.has_answered
 
     def begin(self, data: bytes) -> None:
@@ -91,7 +91,7 @@ class Handover:
 
 
 class _Messages:
-    """Counts requests, to know whether the last one has come whole."""
+    """Counts requests, to know whether the last one is complete."""
 
     def __init__(self) -> None:
         self.are_whole = False

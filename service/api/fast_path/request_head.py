@@ -74,7 +74,7 @@ class PartialHead:
 
     Attributes:
         is_malformed: Whether it cannot become a head.
-        is_whole: Whether the head has come whole.
+        is_whole: Whether the whole head has come.
     """
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/errors", response_class=HTMLResponse)
 async def list_errors() -> str:
-    """Explain every problem that the service answers with."""
+    """Explain every problem that a response can state."""
     problems = sorted(PROBLEMS.values(), key=lambda problem: problem.status)
     rows = "".join(
         f'<tr id="{problem.slug}"><td>{problem.status}<td><code>{problem.slug}</code>'

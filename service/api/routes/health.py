@@ -15,7 +15,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/healthz")
 async def healthz() -> Liveness:
-    """Say that the process runs and answers."""
+    """Say that the process runs."""
     return Liveness(status="alive")
 
 
@@ -25,8 +25,8 @@ async def readyz(
 ) -> Readiness:
     """Say whether everything that is required is loaded and warm: 200, else 503 with the reasons.
 
-    It is also 503 while the service drains, before it closes. Versions that are ready answer in
-    either case.
+    It is also 503 while the service drains, before it closes. Versions that are ready serve
+    requests in either case.
     """
     ready = catalog.ready and not status.draining
     if not ready:
@@ -51,7 +51,7 @@ async def readyz(
 
 @router.get("/version")
 async def version() -> ServiceVersion:
-    """Say which versions of service, bundle schema and onnxruntime answer."""
+    """State the versions of service, bundle schema and onnxruntime."""
     return ServiceVersion(
         service=__version__,
         bundle_schema=SCHEMA_VERSION,

@@ -24,7 +24,7 @@ from service.operations.anomaly_score import thresholds_by_rate
 from service.operations.table import capabilities
 
 THRESHOLD_RATES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1)
-# A report is somebody's HTML: it may draw itself, but run, load and send nothing.
+# A report is HTML from a bundle: it is displayed, but may not run, load or send anything.
 REPORT_POLICY = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 router = APIRouter(
@@ -33,7 +33,7 @@ router = APIRouter(
     responses=dict.fromkeys((404, 422, 503), PROBLEM_RESPONSE),
 )
 
-Version = Annotated[int | None, Query(ge=1, description="By default the one that answers.")]
+Version = Annotated[int | None, Query(ge=1, description="By default the model's default version.")]
 
 
 @router.get("")
@@ -78,7 +78,7 @@ async def show_report(name: str, catalog: CatalogDependency, version: Version = 
 
 
 def _summary(catalog: Catalog, name: str, described: LoadedModel | None = None) -> dict[str, Any]:
-    """Summarise a model by the version that is described, else the one that answers."""
+    """Summarize a model by the version that is described, else by its default version."""
     versions = catalog.versions_of(name)
     default_version = catalog.default_version(name)
     loaded = {item.location.version: item.loaded for item in versions}

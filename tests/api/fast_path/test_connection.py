@@ -461,7 +461,7 @@ async def test_connections_are_counted_while_they_are_open(tiny_models_dir: Path
         await until(lambda: status.open_connections == 0)
 
 
-async def test_a_connection_that_has_gone_is_no_garbage(server: Server) -> None:
+async def test_a_connection_that_has_gone_is_freed_at_once(server: Server) -> None:
     gc.collect()
     gc.disable()
     try:

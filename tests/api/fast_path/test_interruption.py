@@ -148,7 +148,7 @@ async def test_a_cancelled_request_is_told_that_the_service_stops(faulty_server:
         await until(lambda: task not in faulty_server.tasks())
 
     assert (answer.status, answer.json()["type"]) == (503, "/errors#draining")
-    assert answer.json()["detail"] == "the service stopped before the answer was ready"
+    assert answer.json()["detail"] == "the service stopped before the response was ready"
     assert answer.values("retry-after") == ["1"]
 
 
@@ -211,7 +211,7 @@ async def test_what_is_rejected_by_its_head_never_waits(tiny_models_dir: Path, l
         assert (await client.receive()).status == 413
 
 
-async def test_a_chunked_body_is_refused_as_soon_as_it_is_too_large(tiny_models_dir: Path) -> None:
+async def test_a_chunked_body_is_rejected_as_soon_as_it_is_too_large(tiny_models_dir: Path) -> None:
     head = request(headers={"Content-Length": "", "Transfer-Encoding": "chunked"})
     piece = b"%x\r\n%s\r\n" % (512, b" " * 512)
     async with (

@@ -80,12 +80,12 @@ CALLS: dict[str, Call] = {
         ),
         Call(
             table.DENOISE, schemas.RowFields, schemas.InputsRequest, schemas.DenoiseResponse,
-            "Take the noise out of rows", "denoised", returns_rows=True,
+            "Remove noise from rows", "denoised", returns_rows=True,
         ),
         Call(
             table.ANOMALY_SCORE, schemas.AnomalyScoreFields, schemas.AnomalyScoreRequest,
             schemas.AnomalyScoreResponse,
-            "Score rows and judge them at a stated error rate", "scores", record=_score_records,
+            "Score rows and find anomalies at a stated error rate", "scores", record=_score_records,
         ),
         Call(
             table.SAMPLE, schemas.SampleFields, schemas.SampleRequest, schemas.SampleResponse,

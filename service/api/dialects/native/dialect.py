@@ -52,7 +52,7 @@ class NativeEndpoint:
         return choose_response_type(head.headers.get(b"accept"), is_image=shows_pictures)
 
     def write_response(self, request: ParsedRequest, result: Result) -> tuple[Body, Headers]:
-        """Write what was found; see ``Endpoint.write_response``."""
+        """Write a result; see ``Endpoint.write_response``."""
         return write_response(self.call, request, result)
 
     def write_problem(
