@@ -28,6 +28,8 @@ HEALTHZ = request(method="GET", path="/healthz")
 HEALTHZ_WITHOUT_ITS_BODY = request(method="GET", path="/healthz", headers={"Content-Length": "1"})
 REFUSED_HEAD = request(headers={"Content-Type": "text/csv", "Content-Length": str(len(BODY))})
 LATER = float("inf")
+CLOCK_SECONDS = 0.02
+"""How far the event loop's clock, which is read once a turn, may lag behind."""
 
 
 class Open:
@@ -115,7 +117,7 @@ async def test_a_body_is_not_waited_for_forever(hasty_server: Server, cut: bytes
             assert (await client.receive()).status == 100
         await expect_too_late(client, "the body was on its way")
 
-        assert time.monotonic() - started >= 0.2
+        assert time.monotonic() - started >= 0.2 - CLOCK_SECONDS
 
 
 @pytest.mark.parametrize("known", [0, 1, len(BODY) - 1])
@@ -140,7 +142,7 @@ async def test_a_model_is_not_waited_for_forever(tmp_path: Path) -> None:
         await client.deliver(request(json.dumps({"inputs": slow_rows(1.0).tolist()}).encode()))
         await expect_too_late(client, "the model worked")
 
-        assert time.monotonic() - started >= 0.2
+        assert time.monotonic() - started >= 0.2 - CLOCK_SECONDS
 
 
 async def test_a_request_in_time_is_not_interrupted(faulty_server: Server) -> None:
@@ -247,7 +249,7 @@ async def test_idle_connections_are_closed_after_a_while(
         answers = await client.answers()
 
         assert {answer.status for answer in answers} == {200}
-        assert time.monotonic() - began >= 1
+        assert time.monotonic() - began >= 1 - CLOCK_SECONDS
         await until(client.is_gone)
         assert not server.is_open(client.protocol)
 

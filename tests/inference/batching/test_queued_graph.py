@@ -201,6 +201,44 @@ async def test_a_batch_with_enough_rows_waits_for_no_more_but_parts_no_request()
         assert running.session.sizes == [1, 6, 3, 9]
 
 
+@pytest.mark.parametrize(("last", "sizes"), [(3, [1, 9]), (4, [1, 10]), (5, [1, 6, 5])])
+async def test_a_request_that_exactly_fills_a_batch_is_in_it(last: int, sizes: list[int]) -> None:
+    async with bench() as running:
+        first = await running.occupy()
+        tasks = [running.submit(lookup_rows(count)) for count in (6, last)]
+        await turns()
+        running.session.open()
+        await asyncio.gather(first, *tasks)
+
+        assert running.session.sizes == sizes
+
+
+async def test_a_batch_with_exactly_efficient_rows_takes_no_more() -> None:
+    async with bench(efficient_rows=4) as running:
+        first = await running.occupy()
+        tasks = [running.submit(lookup_rows(count)) for count in (2, 2, 3)]
+        await turns()
+        running.session.open()
+        await asyncio.gather(first, *tasks)
+
+        assert running.session.sizes == [1, 4, 3]
+
+
+@pytest.mark.parametrize(("rows", "turns_until_it_starts"), [(3, 2), (4, 1)])
+async def test_exactly_efficient_rows_start_without_another_turn_of_the_loop(
+    rows: int, turns_until_it_starts: int
+) -> None:
+    async with bench(efficient_rows=4) as running:
+        tasks = [running.submit(lookup_rows(count)) for count in (1, rows - 1)]
+        await turns(turns_until_it_starts - 1)
+        assert running.graph.waiting_rows == rows
+        await turns(1)
+        assert running.graph.waiting_rows == 0
+
+        running.session.open()
+        await asyncio.gather(*tasks)
+
+
 async def test_an_exclusive_request_shares_its_batch_with_nobody() -> None:
     async with bench() as running:
         first = await running.occupy()
