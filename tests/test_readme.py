@@ -55,6 +55,7 @@ def test_there_is_an_example_of_every_call() -> None:
         assert any(f"localhost:8000/{call}" in example for example in EXAMPLES), call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_answers_what_the_readme_shows(
     example: str, address: str, tmp_path: Path

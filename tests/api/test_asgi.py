@@ -212,6 +212,7 @@ async def test_both_ways_answer_alike(
         assert len(set(lines.ids)) == len(lines.ids)
 
 
+@pytest.mark.slow
 async def test_both_ways_count_alike(tiny_models_dir: Path) -> None:
     async with open_client(tiny_models_dir, **LIMITS) as client:
         for case in CASES:

@@ -232,6 +232,7 @@ async def test_a_body_that_is_dropped_leaves_the_connection_idle(
         assert client.transport.is_closing()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "last", [GOOD, HEALTHZ, GOOD + HEALTHZ, HEALTHZ + GOOD], ids=["call", "other", "co", "oc"]
 )
@@ -254,6 +255,7 @@ async def test_idle_connections_are_closed_after_a_while(
         assert not server.is_open(client.protocol)
 
 
+@pytest.mark.slow
 async def test_busy_connections_are_kept_however_long_it_takes(tmp_path: Path) -> None:
     publish_faulty_model(tmp_path)
     async with (

@@ -191,6 +191,7 @@ async def test_a_model_that_takes_too_long_is_not_waited_for(tmp_path: Path) -> 
     assert waited == "the time limit passed while the model worked"
 
 
+@pytest.mark.slow
 async def test_rows_that_wait_too_long_are_dropped_and_their_turn_goes_on(tmp_path: Path) -> None:
     publish_faulty_model(tmp_path)
     async with open_client(tmp_path, request_timeout_seconds=0.2) as client:

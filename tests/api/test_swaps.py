@@ -183,6 +183,7 @@ async def test_a_thousand_swaps_under_load_lose_nothing_and_take_no_memory(
     assert "no room" not in caplog.text
 
 
+@pytest.mark.slow
 async def test_clients_that_keep_their_connections_are_answered_through_swaps(
     tmp_path: Path, folders: list[Path]
 ) -> None:

@@ -32,6 +32,7 @@ def packages_loaded_by(module: str) -> set[str]:
     return {name.partition(".")[0] for name in json.loads(run.stdout)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["service.processes.server", "service.offline"])
 def test_the_service_loads_nothing_that_only_training_needs(module: str) -> None:
     loaded = packages_loaded_by(module)
@@ -40,6 +41,7 @@ def test_the_service_loads_nothing_that_only_training_needs(module: str) -> None
     assert not loaded & HEAVY
 
 
+@pytest.mark.slow
 def test_a_heavy_package_would_be_seen() -> None:
     assert packages_loaded_by("sklearn.mixture") & HEAVY == {"sklearn", "scipy"}
 

@@ -31,6 +31,7 @@ def test_onnxruntime_by_itself_writes_a_device_identifier(tmp_path: Path) -> Non
     assert "deviceid" in {path.name for path in written}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["service.processes.server", "service.offline"])
 def test_the_service_keeps_onnxruntime_silent(module: str, tmp_path: Path) -> None:
     assert files_written_at_home_by(f"import {module}", tmp_path) == []

@@ -30,6 +30,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     return set(zipfile.ZipFile(wheel).namelist())
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_two_programs_and_nothing_else(names: set[str]) -> None:
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
 

@@ -396,6 +396,7 @@ async def test_a_removed_model_is_collected_without_the_garbage_collector(tmp_pa
             gc.enable()
 
 
+@pytest.mark.slow
 async def test_who_counts_a_version_is_told_that_it_was_removed_and_not_that_it_was_replaced(
     tmp_path: Path,
 ) -> None:

@@ -41,6 +41,7 @@ def computed(model: TinyModel, request: Request) -> np.ndarray:
     }[request.call](request.rows, conditions)
 
 
+@pytest.mark.slow
 def test_the_requests_are_a_mixture(requests: list[Request], alone: list[Answer]) -> None:
     assert len(requests) > 200
     assert {request.model for request in requests} >= MODELS.keys()

@@ -107,6 +107,7 @@ def refused(http: httpx.Client) -> dict[int, str]:
     return {item["version"]: item["reason"] for item in not_ready}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("version", "damage"), list(enumerate(DAMAGES, 1)), ids=[damage.name for damage in DAMAGES]
 )
@@ -154,6 +155,7 @@ def test_the_others_serve(http: httpx.Client) -> None:
         np.testing.assert_allclose(answer["codes"], model.encode(rows), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_folder_of_nothing_but_damage_is_alive(
     tmp_path: Path,
 ) -> None:

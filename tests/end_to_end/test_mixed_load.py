@@ -233,6 +233,7 @@ def expect_refusal(response: httpx.Response, plan: Plan) -> None:
 
 
 # No shrinking: what fails may depend on when, and each example takes its time.
+@pytest.mark.slow
 @settings(
     max_examples=40,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),

@@ -60,6 +60,7 @@ def document(
         yield schemathesis.openapi.from_url(f"{server.url}/openapi.json")
 
 
+@pytest.mark.slow
 def test_every_operation_of_the_document_is_tested(document: BaseSchema) -> None:
     paths = document.raw_schema["paths"]
 

@@ -119,6 +119,7 @@ def test_tiny_bundles_are_served_as_their_graphs_compute(
     assert_parity(tiny, Bundle(tiny_models_dir / name / "1"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_bundles_are_served_as_their_graphs_compute(published: str, name: str) -> None:
     assert_parity(published, Bundle(PUBLISHED[name]))

@@ -63,6 +63,7 @@ def statuses(server: Server) -> list[object]:
     return [line["status"] for line in server.lines() if line["logger"] == "service.access"]
 
 
+@pytest.mark.slow
 def test_a_body_that_trickles_in_time_is_answered(server: Server) -> None:
     with Connection(server) as connection:
         connection.send(request(b"", length=len(GOOD)))
@@ -80,6 +81,7 @@ def test_a_chunked_body_of_single_bytes_is_answered(server: Server) -> None:
         expect_codes(connection.receive())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [b"", GOOD[:10]], ids=["nothing", "its beginning"])
 def test_a_body_of_which_only_a_part_comes_is_given_up(
     impatient_server: Server, sent: bytes
@@ -89,6 +91,7 @@ def test_a_body_of_which_only_a_part_comes_is_given_up(
         expect_problem(connection.receive(), 504, "deadline-exceeded")
 
 
+@pytest.mark.slow
 def test_a_client_may_finish_its_body_after_it_was_given_up_and_go_on(
     impatient_server: Server,
 ) -> None:
@@ -150,6 +153,7 @@ def test_a_client_that_asks_first_is_asked_for_its_body(server: Server) -> None:
         expect_codes(connection.receive())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("headers", "length", "status", "slug"),
     [

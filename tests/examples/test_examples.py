@@ -63,6 +63,7 @@ def test_every_example_is_described_with_what_it_prints() -> None:
     assert set(re.findall(r"\$ python examples/(\w+\.py)", PRINTED)) == programs
 
 
+@pytest.mark.slow
 def test_a_digit_comes_back_with_the_error_of_the_model(url: str) -> None:
     run_of_it = run("encode_and_decode.py", "--url", url)
 
@@ -130,6 +131,7 @@ def test_a_picture_is_cleaned_as_the_model_computes(url: str, tmp_path: Path) ->
             assert np.abs(np.asarray(after) - pixels[0, :, :, 0]).max() <= 0.51
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_rejected_is_said_why(url: str, tmp_path: Path) -> None:
     Image.new("L", (20, 30)).save(tmp_path / "small.png")
 

@@ -111,6 +111,7 @@ def test_threads_running_one_session_at_once_each_get_their_own_answer() -> None
         assert all(threads.map(run, range(4)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bound", [False, True])
 def test_stopping_ends_what_runs_and_lets_nothing_run_again(tmp_path: Path, bound: bool) -> None:
     graph_file = publish_faulty_model(tmp_path).folder / "encoder.onnx"

@@ -163,6 +163,7 @@ def count_version(segment: Segment, model: str, version: int) -> None:
         segment.cells(QUEUE_ROWS, *labels, graph)[0] = version
 
 
+@pytest.mark.slow
 def test_two_thousand_versions_one_after_the_other_take_the_room_of_a_few(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -180,6 +181,7 @@ def test_two_thousand_versions_one_after_the_other_take_the_room_of_a_few(
     assert caplog.text == ""
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # forks beside threads
 def test_a_successor_uses_the_room_of_what_its_predecessor_forgot() -> None:
     segment = SharedMemory(1, segment_bytes=mmap.PAGESIZE).segments[0]

@@ -24,6 +24,7 @@ async def readiness(server: Server) -> int:
         return (await client.receive()).status
 
 
+@pytest.mark.slow
 async def test_whether_models_are_loaded_is_published_whenever_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -253,6 +253,7 @@ def files_that_differ(root: Path) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_the_additions_touch_only_the_files_that_are_listed(root: Path) -> None:
     assert files_that_differ(root) == {*LAYER_FILES, *SCORE_FILES, *SOURCE_FILES}
 

@@ -104,6 +104,7 @@ def test_the_manifest_names_the_label_with_integers_for_digits(published: Bundle
     assert (label.name, label.type, label.vocabulary) == ("label", "categorical", tuple(range(10)))
 
 
+@pytest.mark.slow
 def test_the_published_bundle_verifies_and_samples_by_condition(
     published: Bundle,
 ) -> None:

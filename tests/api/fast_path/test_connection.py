@@ -180,6 +180,7 @@ def expect_answers(said: list[Said], answers: list[Answer]) -> None:
         assert answer.values("connection") == []
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(conversations())
 async def test_every_request_is_answered_in_order(
@@ -377,6 +378,7 @@ async def test_a_client_that_leaves_with_requests_in_turn_is_forgotten(
     assert not faulty_server.is_open(client.protocol)
 
 
+@pytest.mark.slow
 async def test_a_full_queue_is_said_to_be_full(tmp_path: Path) -> None:
     publish_faulty_model(tmp_path)
     async with (
@@ -424,6 +426,7 @@ async def test_a_server_that_stops_finishes_what_it_has_begun(tmp_path: Path) ->
     codes_of(ROWS)(answers[1][0])
 
 
+@pytest.mark.slow
 async def test_a_server_that_stops_does_not_wait_forever(tmp_path: Path) -> None:
     publish_faulty_model(tmp_path)
     very_slow = request(json.dumps({"inputs": slow_rows(4.0).tolist()}).encode())

@@ -79,6 +79,7 @@ async def test_a_body_in_thousands_of_pieces_takes_little_more_than_its_bytes(
         await expect_codes(client)
 
 
+@pytest.mark.slow
 async def test_an_interruption_between_an_outcome_and_its_answer_is_the_answer(
     faulty_server: Server,
 ) -> None:
@@ -152,6 +153,7 @@ async def test_a_cancelled_request_is_told_that_the_service_stops(faulty_server:
     assert answer.values("retry-after") == ["1"]
 
 
+@pytest.mark.slow
 async def test_rows_of_a_client_that_left_never_run(tmp_path: Path) -> None:
     """The graph works on something else meanwhile: those rows are dropped while they wait."""
     publish_faulty_model(tmp_path)

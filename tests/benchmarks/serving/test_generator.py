@@ -70,6 +70,7 @@ def recorder() -> Iterator[Recorder]:
         thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
 def test_every_request_carries_the_headers_and_the_bytes(recorder: Recorder) -> None:
     request = Request({"Content-Type": "a/b", "Accept": "c/d: e"}, b"\0{%s}\n\xff")

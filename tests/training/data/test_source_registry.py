@@ -62,6 +62,7 @@ def test_every_source_of_the_table_is_tested_above() -> None:
     assert list(SOURCES) == ["digits", "mnist", "fashion-mnist", "ecg5000", "sine", "plane"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from service.inference.scoring import conformal_p_values, threshold_at
 from training.evaluation.calibration import calibrate
@@ -7,6 +8,7 @@ from training.fitting.trained_model import TrainedModel
 from training.tensors import to_numpy
 
 
+@pytest.mark.slow
 def test_calibration_scores_are_those_of_the_rows_in_ascending_order(
     trained: TrainedModel, exported: ExportedModel
 ) -> None:

@@ -59,17 +59,20 @@ def failure(recipe: str, overrides: list[str], runs_dir: Path, models_dir: Path)
     return str(error.value)
 
 
+@pytest.mark.slow
 def test_a_network_that_was_not_trained_fails(runs_dir: Path, tmp_path: Path) -> None:
     untrained = ["training.epochs=1", "training.optimizer.learning_rate=1e-12"]
     assert "explained-variance" in failure("digits-stacked", untrained, runs_dir, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_posterior_that_collapsed_onto_the_prior_fails(runs_dir: Path, tmp_path: Path) -> None:
     collapsed = ["training.epochs=4", "objective.kl_weight=1000"]
     message = failure("digits-vae", collapsed, runs_dir, tmp_path)
     assert "active-unit-share: 0 of 2 code units diverge from the prior" in message
 
 
+@pytest.mark.slow
 def test_a_network_that_memorized_twenty_five_rows_fails(runs_dir: Path, tmp_path: Path) -> None:
     few = ["data.test_rows=1300", "data.calibration_rows=272", "training.epochs=150"]
     memorized = [*few, "training.early_stopping.patience_epochs=150"]
@@ -105,6 +108,7 @@ def half_inactive(learned: TrainedModel) -> Iterator[TrainedModel]:
     code_layer.set_weights([kernel, bias])
 
 
+@pytest.mark.slow
 def test_a_code_of_inactive_units_fails_unless_there_is_a_reason(
     half_inactive: TrainedModel, tmp_path: Path
 ) -> None:

@@ -118,6 +118,7 @@ def test_onnxruntime_computes_the_score_from_the_fitted_constants(
     np.testing.assert_allclose(scores, expected.mean(axis=(1, 2, 3)), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_published_bundle_has_the_score_and_verifies(
     scored: TrainedModel, exported_with_score: ExportedModel, tmp_path: Path
 ) -> None:

@@ -94,6 +94,7 @@ def test_training_lowers_the_loss_tells_of_every_epoch_and_is_not_repeated(
     np.testing.assert_array_equal(weights_again[0], weights[0])
 
 
+@pytest.mark.slow
 def test_the_weights_are_those_of_the_best_epoch_and_training_stops_when_none_follows(
     tmp_path: Path,
 ) -> None:

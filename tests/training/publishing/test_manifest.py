@@ -27,6 +27,7 @@ def bundle(publication: Publication) -> Bundle:
     return read_bundle(publication.location)
 
 
+@pytest.mark.slow
 def test_the_manifest_says_what_was_trained_on_what(bundle: Bundle, trained: TrainedModel) -> None:
     manifest = bundle.manifest
 
@@ -134,6 +135,7 @@ def test_rows_without_named_columns_have_no_training_ranges() -> None:
     assert with_training_ranges(spec, np.zeros((3, 2), np.float32)) is spec
 
 
+@pytest.mark.slow
 def test_a_table_is_published_with_the_ranges_of_its_training_rows(tmp_path: Path) -> None:
     overrides = ["training.epochs=2", "code_density.components=[1]"]
     model = train_model(load_recipe("sine-deep", overrides), tmp_path, nullcontext(NoProgress()))
