@@ -1,4 +1,4 @@
-"""Both ways to the hot path say the same: over ASGI, and straight from the socket."""
+"""Both ways to the pipeline give the same: over ASGI, and straight from the socket."""
 
 import json
 import logging

@@ -125,6 +125,3 @@ class Dialect(Protocol):
     def match(self, path: str) -> Endpoint | None:
         """Return what the dialect serves at a path, decoded, if anything."""
         ...
-
-
-Dialects = tuple[Dialect, ...]

@@ -14,7 +14,6 @@ import sys
 import time
 from asyncio import BaseTransport, Transport
 from collections.abc import Coroutine
-from http import HTTPStatus
 from typing import Any, cast
 
 from uvicorn import Config
@@ -25,6 +24,7 @@ from service.api.exchange import ClientGoneError, Exchange
 from service.api.fast_path.handover import Handover
 from service.api.fast_path.idle_connections import IdleConnections
 from service.api.fast_path.request_head import END_OF_HEAD, PartialHead, RequestHead, read_head
+from service.api.fast_path.response_head import write_head
 from service.api.pipeline import Pipeline, Reply
 from service.process_status import WorkerStatus
 
@@ -33,9 +33,6 @@ _MAX_KEPT_HEAD_BYTES = 1024
 _MAX_PIECES = 1000  # tiny ones take twenty times the memory of their bytes
 _MIN_SEPARATE_WRITE_BYTES = 32 * 1024
 _BUSY = float("inf")
-_STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
-}
 
 
 class Connection(asyncio.Protocol):
@@ -309,19 +306,11 @@ class Connection(asyncio.Protocol):
             self.idle_since = time.monotonic()
 
     def _write(self, reply: Reply) -> None:
-        status, headers, body = reply
-        pieces: list[bytes | memoryview] = [_STATUS_LINES[status]]
-        for name, value in (*self._server_state.default_headers, *headers):
-            pieces += (name, b": ", value, b"\r\n")
-        pieces.append(b"content-length: %d\r\n" % len(body))
-        if not self._keep_alive:
-            pieces.append(b"connection: close\r\n")
-        pieces.append(b"\r\n")
-        if len(body) < _MIN_SEPARATE_WRITE_BYTES:
-            pieces.append(body)
-            self._transport.write(b"".join(pieces))
+        head = write_head(reply, self._server_state.default_headers, keep_alive=self._keep_alive)
+        if len(reply.body) < _MIN_SEPARATE_WRITE_BYTES:
+            self._transport.write(b"".join((head, reply.body)))
         else:
-            self._transport.writelines((b"".join(pieces), body))
+            self._transport.writelines((head, reply.body))
 
 
 if sys.version_info >= (3, 12):
