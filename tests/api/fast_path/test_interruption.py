@@ -210,7 +210,8 @@ async def test_what_is_rejected_by_its_head_never_waits(tiny_models_dir: Path, l
         await client.deliver(too_large)
         assert client.connection.exchange is None
         assert server.tasks() == set()
-        assert (await client.receive()).status == 413
+        # A tab is malformed to httptools 0.6 and white space to later versions.
+        assert (await client.receive()).status in ((400, 413) if "\t" in length else (413,))
 
 
 async def test_a_chunked_body_is_rejected_as_soon_as_it_is_too_large(tiny_models_dir: Path) -> None:
