@@ -60,14 +60,21 @@ class Handover:
     def begin(self, data: bytes) -> None:
         """Hand over a connection, beginning with the head of a request."""
         head, end, rest = data.partition(b"\r\n\r\n")
-        # uvicorn's parser would take what follows an offer of another protocol for that protocol.
         self.is_active = True
         self.receive(_UPGRADE_LINE.sub(b"", head) + end + rest)
 
     def receive(self, data: bytes) -> None:
-        """Hand over what has come."""
+        """Hand over what has come.
+
+        Where a request offers another protocol, uvicorn's parser takes its body for that protocol.
+        The connection ends with its response, so that a body is never read as a request.
+        """
+        if self._messages.end_in_upgrade:
+            return
         self._messages.read(data)
         self._protocol.data_received(data)
+        if self._messages.end_in_upgrade:
+            self._protocol.shutdown()
 
     def end(self) -> None:
         """Take the connection back."""
@@ -95,6 +102,7 @@ class _Messages:
 
     def __init__(self) -> None:
         self.are_whole = False
+        self.end_in_upgrade = False
         self._failed = False
         self._open = 0
         self._parser = HttpRequestParser(self)
@@ -103,9 +111,11 @@ class _Messages:
         if not self._failed:
             try:
                 self._parser.feed_data(data)
-            except (HttpParserError, HttpParserUpgrade):
+            except HttpParserUpgrade:
+                self.end_in_upgrade = True
+            except HttpParserError:
                 self._failed = True  # uvicorn keeps the connection until its end
-        self.are_whole = not (self._open or self._failed)
+        self.are_whole = not (self._open or self._failed or self.end_in_upgrade)
 
     def on_message_begin(self) -> None:
         self._open += 1

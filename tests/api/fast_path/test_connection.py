@@ -290,6 +290,18 @@ async def test_nor_is_it_where_uvicorn_answers(server: Server, path: str) -> Non
     assert [answer.status for answer in answers] == [404 if path == "/nowhere" else 400, 200]
 
 
+@pytest.mark.parametrize("cut", [0, len(GOOD)])
+async def test_a_body_behind_an_offer_in_turn_is_never_a_request(server: Server, cut: int) -> None:
+    """What uvicorn has got with the request before it cannot be rewritten."""
+    offer = {"Connection": "Upgrade", "Upgrade": "h2c"}
+    said = HEALTHZ + request(GOOD, headers=offer)
+    async with server.connect() as client:
+        await client.deliver(said[: len(said) - cut], said[len(said) - cut :], GOOD)
+        answers = await client.answers()
+
+    assert [answer.status for answer in answers] == [200, 400]
+
+
 @pytest.mark.parametrize(
     ("said", "named"),
     [
