@@ -17,6 +17,7 @@ from service.api.dependencies import AUTHENTICATED
 from service.api.dialects.dialect import Dialect
 from service.api.dialects.native.dialect import NativeDialect
 from service.api.error_handlers import answer_errors_with_problems
+from service.api.http1.limits import ConnectionLimits
 from service.api.middleware import Application, RecordMiddleware
 from service.api.pipeline import Pipeline
 from service.api.routes import error_pages, health, metrics, models
@@ -40,6 +41,7 @@ class Service:
     Attributes:
         app: The ASGI application.
         pipeline: Answers the six calls, for the application and for connections.
+        connection_limits: What connections may take.
         reconciler: Loads and replaces the models, and holds the catalog of them.
         recorder: Counts requests and batches of this process.
         memory: What each process has counted.
@@ -48,6 +50,7 @@ class Service:
 
     app: Application
     pipeline: Pipeline
+    connection_limits: ConnectionLimits
     reconciler: Reconciler
     recorder: Recorder
     memory: SharedMemory
@@ -111,7 +114,8 @@ def create_service(
     observed = RecordMiddleware(routes, recorder, access_log=settings.access_log)
     pipeline = Pipeline(create_dialects(settings), reconciler, settings, authenticator, recorder)
     app = InferenceOverAsgi(observed, pipeline)
-    return Service(app, pipeline, reconciler, recorder, memory, status)
+    limits = ConnectionLimits.of(settings)
+    return Service(app, pipeline, limits, reconciler, recorder, memory, status)
 
 
 def create_dialects(settings: Settings) -> tuple[Dialect, ...]:
@@ -120,7 +124,7 @@ def create_dialects(settings: Settings) -> tuple[Dialect, ...]:
     Args:
         settings: Everything that can be set.
     """
-    return (NativeDialect(settings.max_rows),)
+    return (NativeDialect(settings.max_rows, settings.max_response_bytes),)
 
 
 def create_reconciler(settings: Settings, recorder: Recorder) -> Reconciler:

@@ -17,11 +17,16 @@
         ├── PathNotFound
         ├── MethodNotAllowed
         ├── HeadTooLarge
+        ├── UriTooLong
+        ├── MalformedHead
+        ├── UnsupportedTransferEncoding
+        ├── TransferTooSlow
         ├── MalformedBody
         ├── UnsupportedMediaType
         ├── NotAcceptable
         ├── BodyTooLarge
         ├── TooManyRows
+        ├── ResponseTooLarge
         ├── InvalidInput
         │   ├── ModelRequired
         │   └── NonFiniteResult
@@ -32,6 +37,8 @@
         │   └── EmptyCalibration
         ├── ModelUnavailable
         ├── QueueFull
+        ├── MemoryFull
+        ├── TooManyConnections
         ├── Draining
         └── DeadlineExceeded
 
@@ -148,6 +155,22 @@ class HeadTooLarge(RequestError):
     """The request line and headers have more bytes than the service reads."""
 
 
+class UriTooLong(RequestError):
+    """The request line, with path and query, has more bytes than the service reads."""
+
+
+class MalformedHead(RequestError):
+    """What came is not the head of a request, or its headers contradict each other."""
+
+
+class UnsupportedTransferEncoding(RequestError):
+    """The body is framed in a way that the service does not read."""
+
+
+class TransferTooSlow(RequestError):
+    """The head or the body came too slowly, or stopped coming."""
+
+
 class MalformedBody(RequestError):
     """The body is not what its media type says it is."""
 
@@ -166,6 +189,10 @@ class BodyTooLarge(RequestError):
 
 class TooManyRows(RequestError):
     """One request brings, or asks for, more rows than the service takes at once."""
+
+
+class ResponseTooLarge(RequestError):
+    """The response would have more bytes than the service writes."""
 
 
 class InvalidInput(RequestError):
@@ -211,6 +238,14 @@ class ModelUnavailable(RequestError):
 
 class QueueFull(RequestError):
     """As many rows wait as the service is willing to keep waiting."""
+
+
+class MemoryFull(RequestError):
+    """Open requests and responses have as many bytes as the service is willing to hold."""
+
+
+class TooManyConnections(RequestError):
+    """As many connections are open as the service is willing to have."""
 
 
 class Draining(RequestError):

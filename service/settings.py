@@ -64,12 +64,50 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         32 * 1024 * 1024, ge=1024, description="Maximum size of a request body in bytes."
     )
+    max_response_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=1024,
+        description="Maximum size of a response in bytes, as it is expected from its rows.",
+    )
+    max_open_bytes: int = Field(
+        512 * 1024 * 1024,
+        ge=1024,
+        description="Maximum size in bytes of all requests and responses that a worker has open.",
+    )
+    max_connections: int = Field(
+        8192, ge=1, description="Maximum number of connections that are open in a worker."
+    )
     max_rows: int = Field(10_000, ge=1, description="Maximum number of rows of one request.")
     max_batch_rows: int = Field(
         256, ge=1, description="Maximum number of rows of one run of a graph."
     )
     max_queue_rows: int = Field(
         65_536, ge=1, description="Maximum number of rows that wait for a graph."
+    )
+    keep_alive_seconds: float = Field(
+        75.0,
+        ge=1,
+        le=3600,
+        description="Time that a connection is kept without a request.",
+    )
+    head_timeout_seconds: float = Field(
+        20.0,
+        gt=0,
+        le=3600,
+        description="Time in which a request's head has to come, from the opening of a connection"
+        " or its first byte.",
+    )
+    stall_timeout_seconds: float = Field(
+        20.0,
+        gt=0,
+        le=3600,
+        description="Time in which a body has to go on coming, and a response to be read.",
+    )
+    min_bytes_per_second: int = Field(
+        256,
+        ge=0,
+        description="Minimum rate of bodies and of responses that are read, over"
+        " stall_timeout_seconds.",
     )
     request_timeout_seconds: float = Field(
         30.0, gt=0, le=3600, description="Time after which a request is answered with 504."

@@ -2,10 +2,11 @@
 
 import asyncio
 
-from service.api.dialects.dialect import Head
+from service.api.dialects.dialect import Head, join_fields
 from service.api.exchange import ClientGoneError, Exchange
 from service.api.middleware import Application, Receive, Scope, Send, send_response
 from service.api.pipeline import Pipeline, Reply
+from service.errors import RequestError
 from service.log_config import request_id
 
 
@@ -34,14 +35,19 @@ class InferenceOverAsgi:
         if endpoint is None:
             await self._app(scope, receive, send)
             return
-        head = Head(scope["method"], scope["query_string"], dict(scope["headers"]))
+        try:
+            headers = join_fields(scope["headers"])
+        except RequestError as error:
+            await _send(send, self._pipeline.refuse(error))
+            return
+        head = Head(scope["method"], scope["query_string"], headers)
         exchange = self._pipeline.open_exchange(endpoint, head)
         exchange.task = asyncio.current_task()
         outside = request_id.set(exchange.record.request_id)
         try:
             reply = await self._reply(exchange, receive)
             if reply.headers:  # else the client has gone
-                await send_response(send, *reply)
+                await _send(send, reply)
         finally:
             request_id.reset(outside)
 
@@ -50,26 +56,24 @@ class InferenceOverAsgi:
         client = _Client(exchange, receive)
         try:
             self._pipeline.admit(exchange)
-            body = await self._read_body(receive)
+            body = await self._read_body(exchange, receive)
             exchange.body_received = True
             exchange.watch_client = client.watch
             return await self._pipeline.answer(exchange, body)
         except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # whatever it is, there is a response
             return self._pipeline.reject(exchange, exchange.cause_of(error))
         finally:
-            self._pipeline.timer.remove(exchange)
+            self._pipeline.close_exchange(exchange)
             client.stop()
 
-    async def _read_body(self, receive: Receive) -> bytes:
+    async def _read_body(self, exchange: Exchange, receive: Receive) -> bytes:
         """Read the body, however it is cut into pieces, up to the limit."""
         pieces: list[bytes] = []
-        length = 0
         message = await receive()
         while message["type"] == "http.request":
             piece: bytes = message.get("body", b"")
+            self._pipeline.receive(exchange, len(piece))
             pieces.append(piece)
-            length += len(piece)
-            self._pipeline.check_body_bytes(length)
             if not message.get("more_body", False):
                 return b"".join(pieces)
             message = await receive()
@@ -94,6 +98,11 @@ class _Client:
     async def _wait_until_gone(self) -> None:
         await self._receive()
         self._exchange.interrupt(ClientGoneError())
+
+
+async def _send(send: Send, reply: Reply) -> None:
+    headers = [*reply.headers, (b"connection", b"close")] if reply.closes else reply.headers
+    await send_response(send, reply.status, headers, reply.body)
 
 
 def _path(scope: Scope) -> str:

@@ -23,6 +23,8 @@ class Exchange:
         head: What it said before its body.
         record: What is counted and logged of it.
         context: What it carries through operations and graphs.
+        received_bytes: Length of what has come of its body.
+        held_bytes: What it holds of the bytes that may be open.
         media_type: Of its body, once its head has been admitted.
         body_requested: Whether its body has been read, or the client told to send it.
         body_received: Whether its whole body has been received.
@@ -40,7 +42,9 @@ class Exchange:
         "context",
         "endpoint",
         "head",
+        "held_bytes",
         "media_type",
+        "received_bytes",
         "record",
         "task",
         "watch_client",
@@ -62,6 +66,7 @@ class Exchange:
         self.record = record
         self.context = RequestContext(time.monotonic() + timeout_seconds)
         self.media_type = ""
+        self.received_bytes = self.held_bytes = 0
         self.body_requested = False
         self.body_received = False
         self.task: asyncio.Task[Any] | None = None

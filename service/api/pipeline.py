@@ -1,7 +1,7 @@
 """The steps of an inference request, whichever way it came.
 
 Authenticate, limit, read, parse, authorize, queue and run, write, record: here they stand in the
-order in which a request takes them. Nothing here knows how bytes come and go: ``fast_path`` brings
+order in which a request takes them. Nothing here knows how bytes come and go: ``http1`` brings
 them straight from the socket, ``asgi`` through the protocol that frameworks and other servers
 speak. Whatever runs for a request runs in a real asyncio task: timeouts, context variables, task
 groups and executors work in every step.
@@ -17,6 +17,7 @@ from service.api.authentication import Authenticator
 from service.api.deadline_timer import DeadlineTimer
 from service.api.dialects.dialect import Body, Dialect, Endpoint, Head
 from service.api.exchange import ClientGoneError, Exchange
+from service.api.open_bytes import OpenBytes
 from service.api.problems import (
     Headers,
     detail_of,
@@ -27,7 +28,7 @@ from service.api.problems import (
 )
 from service.api.request_record import RequestRecord
 from service.catalog.reconciler import Reconciler
-from service.errors import BodyTooLarge, HeadTooLarge, MethodNotAllowed, RequestError
+from service.errors import BodyTooLarge, LatentServeError, MethodNotAllowed, RequestError
 from service.log_config import request_id
 from service.metrics.recorder import STAGES, Recorder, Stages
 from service.settings import Settings
@@ -44,13 +45,16 @@ class Reply(NamedTuple):
     status: int
     headers: Headers
     body: Body
+    closes: bool = False
+    """Whether the connection cannot be kept."""
 
 
 class Pipeline:
-    """The steps that the fast path and the ASGI path share.
+    """The steps that both ways to them share.
 
     Attributes:
         timer: Interrupts open exchanges at their deadlines.
+        open_bytes: What open requests and responses hold.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Pipeline:
             recorder: Counts requests.
         """
         self.timer = DeadlineTimer()
+        self.open_bytes = OpenBytes(settings.max_open_bytes)
         self._dialects = tuple(dialects)
         self._reconciler = reconciler
         self._authenticator = authenticator
@@ -110,18 +115,34 @@ class Pipeline:
         exchange.context.principal = self._authenticator.authenticate(head.headers)
         declared = head.headers.get(b"content-length", b"0")
         if declared.isdigit():
-            self.check_body_bytes(int(declared))
+            self._check_body_bytes(int(declared))
         exchange.media_type = exchange.endpoint.read_head(head)
         exchange.body_requested = True
 
-    def check_body_bytes(self, body_bytes: int) -> None:
-        """Check how many bytes of a body are known.
+    def receive(self, exchange: Exchange, count: int) -> None:
+        """Take that so many bytes more of a body have come, before they are kept.
 
         Raises:
-            BodyTooLarge: They are too many.
+            BodyTooLarge: The body has too many.
+            MemoryFull: All requests together have too many.
         """
+        exchange.received_bytes += count
+        self._check_body_bytes(exchange.received_bytes)
+        self._hold(exchange, count)
+
+    def close_exchange(self, exchange: Exchange) -> None:
+        """Forget an exchange whose response is ready: its deadline, and what it held."""
+        self.timer.remove(exchange)
+        self.open_bytes.give_back(exchange.held_bytes)
+        exchange.held_bytes = 0
+
+    def _check_body_bytes(self, body_bytes: int) -> None:
         if body_bytes > self._max_body_bytes:
             raise BodyTooLarge(f"the limit is {self._max_body_bytes} bytes")
+
+    def _hold(self, exchange: Exchange, count: int) -> None:
+        self.open_bytes.take(count)
+        exchange.held_bytes += count
 
     async def answer(self, exchange: Exchange, body: bytes) -> Reply:
         """Answer a request that was admitted and whose body has come.
@@ -142,6 +163,8 @@ class Pipeline:
             with model.in_use:
                 self._authenticator.authorize(context.principal, request.operation.name, model.name)
                 request.response_type = endpoint.negotiate(exchange.head, request)
+                # A body that has come at once has not been counted yet.
+                self._hold(exchange, len(body) - exchange.held_bytes + request.expected_bytes)
                 read_seconds = time.perf_counter() - record.started
                 result = await request.operation.run(model.autoencoder, request.work)
                 started = time.perf_counter()
@@ -161,8 +184,8 @@ class Pipeline:
 
         Args:
             exchange: The request.
-            error: What ``admit``, ``check_body_bytes`` or a step of ``answer`` raised, or why the
-                exchange was interrupted; ``ClientGoneError`` when the client has left.
+            error: What ``admit``, ``receive`` or a step of ``answer`` raised, or why the exchange
+                was interrupted; ``ClientGoneError`` when the client has left.
         """
         record = exchange.record
         if isinstance(error, ClientGoneError):
@@ -178,23 +201,25 @@ class Pipeline:
         )
         headers = [(b"content-type", media_type), *problem_headers(problem, error)]
         headers += record.response_headers
+        record.record_failure(problem.status, problem.slug)
         # The server reads and drops what is left of a body: a client that is still sending would
         # see a closed connection instead of this response. One that waits to be asked for its
         # body may never send it.
-        if b"expect" in exchange.head.headers and not exchange.body_requested:
-            headers.append((b"connection", b"close"))
-        record.record_failure(problem.status, problem.slug)
-        return Reply(problem.status, headers, body)
+        waits = b"expect" in exchange.head.headers and not exchange.body_requested
+        return Reply(problem.status, headers, body, closes=waits)
 
-    def reject_head(self, max_head_bytes: int) -> Reply:
-        """Finish a request whose head does not end within a limit."""
+    def refuse(self, error: LatentServeError) -> Reply:
+        """Answer what is no request, or none that can be read to its end.
+
+        Args:
+            error: Why.
+        """
         record = RequestRecord("", "", {}, self._recorder, access_log=self._access_log)
-        error = HeadTooLarge(f"the limit is {max_head_bytes} bytes")
         problem = problem_for(error)
-        body = problem_body(problem, str(error), record.request_id)
+        body = problem_body(problem, detail_of(error, problem), record.request_id)
         record.record_failure(problem.status, problem.slug)
         headers = [problem_type(), *problem_headers(problem, error), *record.response_headers]
-        return Reply(problem.status, headers, body)
+        return Reply(problem.status, headers, body, closes=True)
 
 
 def _server_timing(stages: Stages) -> tuple[bytes, bytes]:

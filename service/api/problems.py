@@ -59,6 +59,23 @@ PROBLEMS: dict[type[errors.LatentServeError], Problem] = {
         431, "head-too-large", "The request's head has too many bytes",
         "Send fewer or shorter headers, and options in the body.",
     ),
+    errors.UriTooLong: Problem(
+        414, "uri-too-long", "The request line has too many bytes",
+        "Send options and rows in the body.",
+    ),
+    errors.MalformedHead: Problem(
+        400, "malformed-head", "The request's head cannot be read",
+        "Send the head of an HTTP/1.1 request; the detail says what is wrong with this one.",
+    ),
+    errors.UnsupportedTransferEncoding: Problem(
+        501, "unsupported-transfer-encoding", "The body's framing is not supported",
+        "Send the body with Content-Length, or with Transfer-Encoding: chunked.",
+    ),
+    errors.TransferTooSlow: Problem(
+        408, "transfer-too-slow", "The request came too slowly",
+        "Send the request at once, or raise LATENTSERVE_HEAD_TIMEOUT_SECONDS or"
+        " LATENTSERVE_STALL_TIMEOUT_SECONDS.",
+    ),
     errors.MalformedBody: Problem(
         400, "malformed-body", "The body cannot be read",
         "Send a body that is what its Content-Type says.",
@@ -94,6 +111,11 @@ PROBLEMS: dict[type[errors.LatentServeError], Problem] = {
         413, "too-many-rows", "The request has too many rows",
         "Send fewer rows a request, or raise LATENTSERVE_MAX_ROWS.",
     ),
+    errors.ResponseTooLarge: Problem(
+        413, "response-too-large", "The response would have too many bytes",
+        "Ask for fewer rows, for fewer decimals or for a binary media type, or raise"
+        " LATENTSERVE_MAX_RESPONSE_BYTES.",
+    ),
     errors.UnsupportedMediaType: Problem(
         415, "unsupported-media-type", "The body's media type cannot be read",
         "Send one of the media types that the detail lists, without Content-Encoding.",
@@ -120,6 +142,15 @@ PROBLEMS: dict[type[errors.LatentServeError], Problem] = {
     ),
     errors.QueueFull: Problem(
         503, "queue-full", "Too many rows wait already", "Try again later.", retry=True
+    ),
+    errors.MemoryFull: Problem(
+        503, "memory-full", "Too many bytes are open already",
+        "Try again later; the limit is LATENTSERVE_MAX_OPEN_BYTES.", retry=True,
+    ),
+    errors.TooManyConnections: Problem(
+        503, "too-many-connections", "Too many connections are open already",
+        "Close what you do not use and try again later; the limit is"
+        " LATENTSERVE_MAX_CONNECTIONS.", retry=True,
     ),
     errors.Draining: Problem(
         503, "draining", "The service is stopping", "Try again: another instance will answer.",

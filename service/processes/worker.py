@@ -13,8 +13,8 @@ from typing import cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.api.fast_path.connection import Connection
-from service.api.fast_path.idle_connections import IdleConnections
+from service.api.http1.connection import Connection
+from service.api.http1.connection_watch import ConnectionWatch
 from service.app import Service
 from service.catalog.catalog import Catalog
 from service.errors import Draining
@@ -25,7 +25,6 @@ from service.settings import Settings
 
 _MAX_MESSAGES_PER_READ = 64
 _LINGER_SECONDS = 0.1
-_NEVER_SECONDS = 10 * 365 * 24 * 3600
 
 
 def server_config(settings: Settings, service: Service) -> uvicorn.Config:
@@ -84,9 +83,8 @@ class Worker(uvicorn.Server):
         self._process_status = service.status
         self._status = service.status.workers[number]
         self._status.start()
-        idle_connections = IdleConnections(config.timeout_keep_alive)
-        config.timeout_keep_alive = _NEVER_SECONDS  # idle connections are closed by the line above
-        connection = partial(Connection, service.pipeline, idle_connections, self._status)
+        self._watch = ConnectionWatch(service.connection_limits)
+        connection = partial(Connection, service.app, service.pipeline, self._watch, self._status)
         config.http = cast("type[HttpToolsProtocol]", connection)
         self._timer = service.pipeline.timer
         self._reconciler = service.reconciler
@@ -115,6 +113,7 @@ class Worker(uvicorn.Server):
         self._status.beat()
         if self.stop_request.seconds_left(time.monotonic()) == 0:
             self.should_exit = True
+        self._watch.is_leaving = self._process_status.draining
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -123,6 +122,7 @@ class Worker(uvicorn.Server):
         uvicorn closes connections whose request it has not read yet. They get a moment, so that
         every accepted connection is answered.
         """
+        self._watch.is_leaving = True
         for server in self.servers:
             server.close()
         if self._channel is not None:

@@ -13,13 +13,14 @@ from typing import Any, Self, cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.api.fast_path.connection import Connection
+from service.api.http1.connection import Connection
 from service.app import Service, create_service
 from service.processes.worker import Worker, server_config
 from tests.api.clients import quiet_settings
 
 _GENERATED_ID = re.compile(rb"\b[0-9a-f]{32}\b")
 _MEASURED = ("date", "server-timing")
+_OF_THE_CONNECTION = "keep-alive"  # uvicorn says nothing of it
 _TURNS = 50  # of the event loop, in which a request is refused by its head
 
 
@@ -48,7 +49,7 @@ class Answer:
         headers = sorted(
             (name, _GENERATED_ID.sub(b"<id>", value.encode()).decode())
             for name, value in self.headers
-            if name not in (*_MEASURED, *also_without)
+            if name not in (*_MEASURED, _OF_THE_CONNECTION, *also_without)
         )
         return Answer(self.status, tuple(headers), _GENERATED_ID.sub(b"<id>", self.body))
 
@@ -108,6 +109,11 @@ class Client:
         """Whether the server knows that the connection is over."""
         return self.protocol not in self._open_ones
 
+    def has_ended(self) -> bool:
+        """Whether the server writes nothing more."""
+        lingering = isinstance(self.protocol, Connection) and self.protocol._lingering
+        return lingering or self.transport.is_closing()
+
     def leave(self) -> None:
         self._socket.close()
 
@@ -119,7 +125,7 @@ class Client:
     async def deliver(self, *pieces: bytes) -> None:
         """Hand pieces to the server's end exactly as they are cut, while it reads at all."""
         for piece in pieces:
-            await until(lambda: self.transport.is_closing() or self.transport.is_reading())
+            await until(lambda: self.has_ended() or self.transport.is_reading())
             if not self.transport.is_closing():
                 self.protocol.data_received(piece)
 
@@ -168,7 +174,7 @@ class Client:
     async def settle(self) -> None:
         """Wait until what has come is answered, as far as it can be before more comes."""
         turns = 0
-        while turns < _TURNS and not (self.transport.is_closing() or self._is_free()):
+        while turns < _TURNS and not (self.has_ended() or self._is_free()):
             # No model works for a request that is not here yet: what there is to do is done soon.
             turns = 0 if self._is_working() else turns + 1
             await asyncio.sleep(0 if turns else 0.001)
@@ -177,10 +183,7 @@ class Client:
         """Whether everything that has come is answered."""
         if isinstance(self.protocol, Connection):
             connection = self.protocol
-            if connection._held or connection.exchange is not None:
-                return False
-            handover = connection.handover
-            return handover is None or not handover.is_active or handover.is_over
+            return not (connection._held or connection.is_answering or connection._body)
         cycle = cast("Any", self.protocol.cycle)
         return cycle is None or cycle.response_complete
 
@@ -190,8 +193,8 @@ class Client:
             connection = self.protocol
             if connection.exchange is not None:
                 return connection.exchange.body_received
-            if connection.handover is not None and connection.handover.is_active:
-                return connection.handover._messages.are_whole
+            if connection.application is not None:
+                return connection._body is None
             return bool(connection._held)
         return bool(self.protocol.pipeline) or not cast("Any", self.protocol.cycle).more_body
 
@@ -235,20 +238,18 @@ class Server:
 
 @asynccontextmanager
 async def open_server(
-    models_dir: Path, *, plain: bool = False, keep_alive_seconds: int = 60, **settings: Any
+    models_dir: Path, *, plain: bool = False, **settings: Any
 ) -> AsyncGenerator[Server]:
     """Serve on a free port until the block ends.
 
     Args:
         models_dir: Folder of bundles.
         plain: Serve with uvicorn's own connections, which know ASGI alone.
-        keep_alive_seconds: How long a connection may be idle.
         settings: Of the service.
     """
     chosen = quiet_settings(models_dir, **settings)
     service = create_service(chosen)
     config = server_config(chosen, service)
-    config.timeout_keep_alive = keep_alive_seconds
     server = uvicorn.Server(config) if plain else Worker(config, service)
     listener = socket.create_server(("127.0.0.1", 0))
     running = asyncio.create_task(server.serve([listener]))

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from service.api.fast_path.idle_connections import IdleConnections
+from service.api.http1.connection_watch import ConnectionWatch
+from service.api.http1.limits import ConnectionLimits
 from tests.api.clients import SHARED_LOOP
 from tests.api.sockets import Client, Server, chunks, open_server, request, until
 from tests.bundles import PLANE
@@ -28,6 +29,7 @@ HEALTHZ = request(method="GET", path="/healthz")
 HEALTHZ_WITHOUT_ITS_BODY = request(method="GET", path="/healthz", headers={"Content-Length": "1"})
 REFUSED_HEAD = request(headers={"Content-Type": "text/csv", "Content-Length": str(len(BODY))})
 LATER = float("inf")
+LIMITS = ConnectionLimits(100, 5, 5, 5, 1000)
 CLOCK_SECONDS = 0.002
 """How far the event loop's clock, which is read once a turn, may lag behind."""
 
@@ -36,10 +38,11 @@ class Open:
     """A connection that keeps how it was asked."""
 
     def __init__(self) -> None:
+        self.due = 0.0
         self.asked: list[float] = []
 
-    def close_if_idle(self, since: float) -> None:
-        self.asked.append(since)
+    def check(self, now: float) -> None:
+        self.asked.append(now)
 
 
 class Timers:
@@ -151,17 +154,17 @@ async def test_a_request_in_time_is_not_interrupted(faulty_server: Server) -> No
         assert (await client.receive()).status == 200
 
 
-@pytest.mark.parametrize("path", ["/encode", "/%65ncode"], ids=["fast path", "ASGI"])
+@pytest.mark.parametrize("path", ["/encode", "/%65ncode"], ids=["straight", "ASGI"])
 async def test_a_busy_connection_is_not_idle(faulty_server: Server, path: str) -> None:
     slow = SLOW.replace(b"/encode", path.encode())
     async with faulty_server.connect() as client:
         await client.deliver(slow)
-        client.connection.close_if_idle(LATER)
+        client.connection.check(LATER)
         assert not client.transport.is_closing()
         assert (await client.receive()).status == 200
 
 
-@pytest.mark.parametrize("path", ["/encode", "/%65ncode"], ids=["fast path", "ASGI"])
+@pytest.mark.parametrize("path", ["/encode", "/%65ncode"], ids=["straight", "ASGI"])
 @pytest.mark.parametrize(
     "first",
     [request(b"nonsense"), REFUSED_HEAD + BODY, GOOD],
@@ -174,62 +177,93 @@ async def test_a_connection_is_busy_with_its_second_request_too(
     async with faulty_server.connect() as client:
         await client.deliver(first + slow)
         assert (await client.receive()).status in (200, 400, 415)
-        client.connection.close_if_idle(LATER)
+        client.connection.check(LATER)
         assert not client.transport.is_closing()
         assert (await client.receive()).status == 200
 
 
-async def test_a_connection_is_busy_while_a_body_comes(faulty_server: Server) -> None:
+async def test_a_body_is_waited_for_while_it_goes_on(faulty_server: Server) -> None:
+    body = b" " * 100_000 + BODY
+    whole = request(body)
     async with faulty_server.connect() as client:
         await client.deliver(GOOD)
         await expect_codes(client)
-        await client.deliver(GOOD[:-1])
-        client.connection.close_if_idle(LATER)
-        assert not client.transport.is_closing()
-        await client.deliver(GOOD[-1:])
+        for first in range(0, len(whole) - 1000, 20_000):
+            await client.deliver(whole[first : first + 20_000])
+            assert client.connection.due > time.monotonic()
+            client.connection.check(time.monotonic())
+            assert client.connection.is_answering == (first + 20_000 < len(whole))
+        await client.deliver(whole[first + 20_000 :])
         await expect_codes(client)
+
+
+STALLED = {
+    "a body": GOOD[:-1],
+    "a chunked body": request(headers={"Content-Length": "", "Transfer-Encoding": "chunked"})
+    + chunks(BODY)[:-1],
+    "a body for the application": request(b"x", "/%65ncode")[:-1],
+    "the beginning of a head": b"POST",
+}
+
+
+@pytest.mark.parametrize("said", STALLED.values(), ids=STALLED)
+async def test_what_stops_coming_is_refused(faulty_server: Server, said: bytes) -> None:
+    async with faulty_server.connect() as client:
+        await client.deliver(GOOD)
+        await expect_codes(client)
+        await client.deliver(said)
+        assert time.monotonic() < client.connection.due < time.monotonic() + 20
+        client.connection.check(time.monotonic())
+        (answer,) = await client.answers()
+
+    assert (answer.status, answer.json()["type"]) == (408, "/errors#transfer-too-slow")
+    assert answer.values("connection") == ["close"]
 
 
 IDLE = {
     "an answer": [GOOD],
     "two responses": [GOOD, GOOD],
-    "a response of uvicorn": [HEALTHZ],
+    "a response of the application": [HEALTHZ],
     "a line end": [GOOD, b"\r\n"],
     "a rejection": [REFUSED_HEAD],
     "a rejection, and then some": [REFUSED_HEAD, BODY[:-1]],
     "a rejection, and the body": [REFUSED_HEAD, BODY],
-    "the beginning of a head": [GOOD, b"POST"],
-    "a response of uvicorn to a body that never comes": [HEALTHZ_WITHOUT_ITS_BODY],
+    "a response of the application to a body that never comes": [HEALTHZ_WITHOUT_ITS_BODY],
+    "nothing": [],
 }
 
 
 @pytest.mark.parametrize("pieces", IDLE.values(), ids=IDLE)
 async def test_a_connection_is_idle_after(faulty_server: Server, pieces: list[bytes]) -> None:
     async with faulty_server.connect() as client:
-        before = time.monotonic()
         for piece in pieces:
             await client.deliver(piece)
             await client.settle()
-        client.connection.close_if_idle(before)  # notices that uvicorn has responded
-        after = time.monotonic()
 
-        assert before <= client.connection.idle_since <= after
-        client.connection.close_if_idle(before)
+        assert time.monotonic() < client.connection.due <= time.monotonic() + 75
+        client.connection.check(client.connection.due)
+        await until(client.has_ended)
+
+
+async def test_line_ends_do_not_keep_a_connection(faulty_server: Server) -> None:
+    async with faulty_server.connect() as client:
+        await client.deliver(GOOD)
+        await expect_codes(client)
+        due = client.connection.due
+        await client.deliver(b"\r\n", b"\r\n\r\n")
+
+        assert client.connection.due == due
+
+
+async def test_a_connection_that_is_never_left_is_closed(faulty_server: Server) -> None:
+    """The client has seen the end of the responses, and sends on."""
+    async with faulty_server.connect() as client:
+        await client.deliver(b"nonsense\r\n\r\n")
+        assert [answer.status for answer in await client.answers()] == [400]
         assert not client.transport.is_closing()
-        client.connection.close_if_idle(LATER)
-        assert client.transport.is_closing()
-
-
-async def test_a_body_that_is_dropped_leaves_the_connection_idle(
-    hasty_server: Server,
-) -> None:
-    async with hasty_server.connect() as client:
-        await client.deliver(GOOD[: -len(BODY)])
-        await expect_too_late(client, "the body was on its way")
-        await client.deliver(BODY[:-1])
-        client.connection.close_if_idle(LATER)
-
-        assert client.transport.is_closing()
+        await client.deliver(GOOD)
+        client.connection.check(client.connection.due)
+        await until(client.is_gone)
 
 
 @pytest.mark.slow
@@ -259,7 +293,7 @@ async def test_idle_connections_are_closed_after_a_while(
 async def test_busy_connections_are_kept_however_long_it_takes(tmp_path: Path) -> None:
     publish_faulty_model(tmp_path)
     async with (
-        open_server(tmp_path, keep_alive_seconds=0) as server,
+        open_server(tmp_path, keep_alive_seconds=1, head_timeout_seconds=0.1) as server,
         server.connect() as client,
     ):
         await client.deliver(request(b"nonsense") + VERY_SLOW)
@@ -269,8 +303,8 @@ async def test_busy_connections_are_kept_however_long_it_takes(tmp_path: Path) -
 
 
 async def test_nothing_is_timed_when_nothing_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    timers = Timers(monkeypatch, "fast_path.idle_connections")
-    watch = IdleConnections(keep_alive_seconds=5)
+    timers = Timers(monkeypatch, "http1.connection_watch")
+    watch = ConnectionWatch(LIMITS)
     assert timers.set == 0
 
     connection = Open()
@@ -280,7 +314,7 @@ async def test_nothing_is_timed_when_nothing_is_open(monkeypatch: pytest.MonkeyP
     watch.add(Open())
     assert timers.set == 1
     await until(lambda: connection.asked)
-    assert before - 5 <= connection.asked[0] <= time.monotonic() - 5
+    assert before <= connection.asked[0] <= time.monotonic()
     assert timers.set == 1
 
     watch.connections.clear()
@@ -310,6 +344,6 @@ async def test_one_timer_checks_all_requests(
 
 async def test_connections_are_swept_while_they_are_open(faulty_server: Server) -> None:
     async with faulty_server.connect() as client:
-        open_ones = client.connection._idle_connections.connections
+        open_ones = client.connection._watch.connections
         assert client.connection in open_ones
     assert client.connection not in open_ones

@@ -24,7 +24,7 @@ OFFENCES = {
     "service-layers": ("service/bundle/storage.py", "service.inference.session"),
     "process-layers": ("service/processes/forking.py", "service.processes.supervisor"),
     "api-layers": ("service/api/problems.py", "service.api.pipeline"),
-    "fast-path-layers": ("service/api/fast_path/handover.py", "service.api.fast_path.connection"),
+    "http1-layers": ("service/api/http1/request_head.py", "service.api.http1.connection"),
     "native-dialect-layers": (
         "service/api/dialects/native/calls.py",
         "service.api.dialects.native.requests",

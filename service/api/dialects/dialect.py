@@ -4,17 +4,23 @@ A dialect says which paths it matches, how it reads a body into work, and how it
 It knows bytes and names, but not what an operation does with arrays.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from service.api.problems import Headers, Problem
 from service.catalog.catalog import Catalog
 from service.catalog.loading import LoadedModel
-from service.errors import FieldError
+from service.errors import FieldError, MalformedHead
 from service.operations.operation import Operation, Result, Work
 from service.request_context import RequestContext
 
 Body = bytes | memoryview
+
+# Headers of one value, by which a request would mean two things if it had two of them.
+_SINGLE_FIELDS = frozenset(
+    {b"authorization", b"content-length", b"content-type", b"host", b"origin", b"x-shape"}
+)
 
 
 @dataclass(slots=True)
@@ -24,12 +30,33 @@ class Head:
     Attributes:
         method: As it was sent.
         query_string: The URL's query, undecoded.
-        headers: Their names in lower case; of repeated ones the last.
+        headers: Their names in lower case, repeated ones joined by ``join_fields``.
     """
 
     method: str
     query_string: bytes
     headers: dict[bytes, bytes]
+
+
+def join_fields(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Join the headers of a request by name (RFC 9110, section 5.3).
+
+    Args:
+        fields: Names in lower case, and values.
+
+    Raises:
+        MalformedHead: A header that has one value is repeated with another one.
+    """
+    headers: dict[bytes, bytes] = {}
+    for name, value in fields:
+        before = headers.get(name)
+        if before is None:
+            headers[name] = value
+        elif name not in _SINGLE_FIELDS:
+            headers[name] = b"%b, %b" % (before, value)
+        elif before != value:
+            raise MalformedHead(f"the header {name.decode()} is given twice, with two values")
+    return headers
 
 
 @dataclass(slots=True)
@@ -43,6 +70,8 @@ class ParsedRequest:
         rows: How many rows it brings, or asks for.
         options: What the dialect keeps for its response.
         response_type: Media type of the response, once it has been negotiated.
+        expected_bytes: What the result and its response will take, if its dialect says so; then
+            they are counted before they are there.
     """
 
     model: LoadedModel
@@ -51,6 +80,7 @@ class ParsedRequest:
     rows: int
     options: Any = None
     response_type: str = ""
+    expected_bytes: int = 0
 
 
 class Endpoint(Protocol):
@@ -93,10 +123,11 @@ class Endpoint(Protocol):
         ...
 
     def negotiate(self, head: Head, request: ParsedRequest) -> str:
-        """Choose the media type of the response.
+        """Choose the media type of the response, and estimate its size.
 
         Raises:
             NotAcceptable: The client accepts none that can be written.
+            ResponseTooLarge: The response would have more bytes than are written.
         """
         ...
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,23 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from service.api.dialects.native import schemas
+from service.bundle.manifest import Manifest
 from service.operations import table
 from service.operations.operation import Operation
 
 _SCORE_RECORD = np.dtype([("score", "<f4"), ("p_value", "<f8"), ("anomaly", "?")])
+
+
+def _rows_and_codes(manifest: Manifest) -> int:
+    return prod(manifest.input.shape) + prod(manifest.code.shape)
+
+
+def _codes_and_variances(manifest: Manifest) -> int:
+    return 2 * prod(manifest.code.shape)
+
+
+def _score_values(_: Manifest) -> int:
+    return len(_SCORE_RECORD.names or ())
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +45,7 @@ class Call:
         record: Makes one array of several fields, for media types without fields; ``main`` then
             only names it.
         headers: Fields of the result that such media types state in headers, by header.
+        values_per_row: Counts the numbers of one row of the result.
     """
 
     operation: Operation[Any]
@@ -42,6 +57,7 @@ class Call:
     returns_rows: bool = False
     record: Callable[[Mapping[str, Any]], NDArray[Any]] | None = None
     headers: tuple[tuple[bytes, str], ...] = ()
+    values_per_row: Callable[[Manifest], int] = _rows_and_codes
 
     @cached_property
     def path(self) -> str:
@@ -67,7 +83,7 @@ CALLS: dict[str, Call] = {
     for call in (
         Call(
             table.ENCODE, schemas.RowFields, schemas.InputsRequest, schemas.EncodeResponse,
-            "Turn rows into codes", "codes",
+            "Turn rows into codes", "codes", values_per_row=_codes_and_variances,
         ),
         Call(
             table.DECODE, schemas.RowFields, schemas.CodesRequest, schemas.DecodeResponse,
@@ -76,7 +92,8 @@ CALLS: dict[str, Call] = {
         Call(
             table.RECONSTRUCT, schemas.RowFields, schemas.InputsRequest,
             schemas.ReconstructResponse,
-            "Encode rows and decode them again", "reconstructions", returns_rows=True,
+            "Encode rows and decode them again", "reconstructions",
+            returns_rows=True,
         ),
         Call(
             table.DENOISE, schemas.RowFields, schemas.InputsRequest, schemas.DenoiseResponse,
@@ -85,11 +102,14 @@ CALLS: dict[str, Call] = {
         Call(
             table.ANOMALY_SCORE, schemas.AnomalyScoreFields, schemas.AnomalyScoreRequest,
             schemas.AnomalyScoreResponse,
-            "Score rows and find anomalies at a stated error rate", "scores", record=_score_records,
+            "Score rows and find anomalies at a stated error rate", "scores",
+            record=_score_records,
+            values_per_row=_score_values,
         ),
         Call(
             table.SAMPLE, schemas.SampleFields, schemas.SampleRequest, schemas.SampleResponse,
-            "Draw new rows", "samples", returns_rows=True, headers=((b"x-seed", "seed"),),
+            "Draw new rows", "samples", returns_rows=True,
+            headers=((b"x-seed", "seed"),),
         ),
     )
 }  # fmt: skip

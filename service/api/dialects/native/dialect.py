@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from service.api.dialects.dialect import Body, Head, ParsedRequest
 from service.api.dialects.native.calls import CALLS, Call
 from service.api.dialects.native.requests import parse_request
+from service.api.dialects.native.response_size import expected_bytes
 from service.api.dialects.native.responses import write_response
 from service.api.media_types import body_type, choose_response_type
 from service.api.problems import PROBLEM_MEDIA_TYPE, Headers, Problem, problem_body
@@ -20,6 +21,7 @@ class NativeEndpoint:
 
     call: Call
     max_rows: int
+    max_response_bytes: int
 
     @property
     def name(self) -> str:
@@ -49,7 +51,11 @@ class NativeEndpoint:
     def negotiate(self, head: Head, request: ParsedRequest) -> str:
         """Choose by ``Accept``; see ``Endpoint.negotiate``."""
         shows_pictures = self.call.returns_rows and request.model.manifest.input.kind == "image"
-        return choose_response_type(head.headers.get(b"accept"), is_image=shows_pictures)
+        media_type = choose_response_type(head.headers.get(b"accept"), is_image=shows_pictures)
+        request.expected_bytes = expected_bytes(
+            self.call, request, media_type, self.max_response_bytes
+        )
+        return media_type
 
     def write_response(self, request: ParsedRequest, result: Result) -> tuple[Body, Headers]:
         """Write a result; see ``Endpoint.write_response``."""
@@ -65,13 +71,16 @@ class NativeEndpoint:
 class NativeDialect:
     """The calls by path; a ``Dialect``."""
 
-    def __init__(self, max_rows: int) -> None:
-        """Take the limit that is this dialect's to check.
+    def __init__(self, max_rows: int, max_response_bytes: int) -> None:
+        """Take the limits that are this dialect's to check.
 
         Args:
             max_rows: Rows of one request at most.
+            max_response_bytes: Bytes of one response at most.
         """
-        self._endpoints = {path: NativeEndpoint(call, max_rows) for path, call in CALLS.items()}
+        self._endpoints = {
+            path: NativeEndpoint(call, max_rows, max_response_bytes) for path, call in CALLS.items()
+        }
 
     def match(self, path: str) -> NativeEndpoint | None:
         """Return the call at a path, if there is one."""

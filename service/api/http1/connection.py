@@ -1,0 +1,510 @@
+"""One connection of HTTP/1.1, from the bytes of a socket to those of the responses.
+
+Every message is framed here: its head is found and parsed, its body taken by its length or in
+chunks. Requests are answered one after another, in the order in which they came.
+
+An inference call goes straight to the pipeline and its response to the transport: there is no ASGI
+scope in between, no channel of messages, and no header is checked that this service wrote itself:
+together they cost more than a small model and its codec. Every other request goes to the
+application (``application``), which contains the same pipeline.
+"""
+
+import asyncio
+import contextvars
+import sys
+import time
+from asyncio import BaseTransport, Transport
+from collections.abc import Coroutine
+from typing import Any, cast
+
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from service.api.exchange import ClientGoneError, Exchange
+from service.api.http1.application import ApplicationExchange, scope_of
+from service.api.http1.chunked_body import ChunkedBody
+from service.api.http1.connection_watch import NEVER, ConnectionWatch
+from service.api.http1.length_body import LengthBody
+from service.api.http1.request_head import (
+    END_OF_HEAD,
+    MAX_HEAD_BYTES,
+    PartialHead,
+    RequestHead,
+    read_head,
+)
+from service.api.http1.response_writer import ResponseWriter
+from service.api.middleware import Application
+from service.api.pipeline import Pipeline, Reply
+from service.api.problems import Headers
+from service.errors import (
+    LatentServeError,
+    RequestError,
+    TransferTooSlow,
+)
+from service.process_status import WorkerStatus
+
+_MAX_KEPT_HEAD_BYTES = 1024
+_MAX_PIECES = 1000  # tiny ones take twenty times the memory of their bytes
+
+
+class Connection(asyncio.Protocol):
+    """One connection: at most one request is open on it at a time.
+
+    What comes behind an open request waits, and the socket is not read meanwhile. The same holds
+    while the client does not read its responses.
+
+    Attributes:
+        due: ``time.monotonic()`` after which what is waited for has taken too long.
+        exchange: The open call, if there is one.
+        application: The open request to the application, if there is one.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        pipeline: Pipeline,
+        watch: ConnectionWatch,
+        status: WorkerStatus,
+        *,
+        config: Config,  # noqa: ARG002  # uvicorn passes it to its protocols
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        """Prepare for a connection.
+
+        Args:
+            app: Answers every other request.
+            pipeline: Answers inference calls.
+            watch: Says when something is due, and what the limits are.
+            status: Counts connections.
+            config: uvicorn's; what there is to configure comes with the other arguments.
+            server_state: uvicorn's.
+            app_state: The application's, from its start.
+            _loop: Unused, as ``config``.
+        """
+        self._app = app
+        self._pipeline = pipeline
+        self._watch = watch
+        self._limits = watch.limits
+        self._status = status
+        self._server_state = server_state
+        self._app_state = app_state
+        self._transport = cast("Transport", None)  # before there is a connection
+        self._writer = cast("ResponseWriter", None)
+        self._context = contextvars.copy_context()
+        self._partial_head: PartialHead | None = None
+        self._last_raw_head = b""  # clients send the same head over and over
+        self._last_head: RequestHead | None = None
+        self._body: LengthBody | ChunkedBody | None = None  # what is missing of it is on its way
+        self._pieces: list[bytes | bytearray] = []
+        self._received_bytes = self._received_before = 0
+        self._held = b""
+        self._lingering = False
+        self.due = NEVER
+        self.exchange: Exchange | None = None
+        self.application: ApplicationExchange | None = None
+
+    # What asyncio calls
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("Transport", transport)
+        self._writer = ResponseWriter(
+            self._transport,
+            self._server_state,
+            self._pipeline.open_bytes,
+            self._limits.keep_alive_seconds,
+        )
+        connections = self._server_state.connections
+        connections.add(cast("Any", self))  # uvicorn asks them to shut down
+        self._status.opened()
+        self.due = time.monotonic() + self._limits.head_seconds
+        self._watch.add(self)
+        if (refusal := self._watch.refuse_surplus()) is not None:
+            self._refuse(refusal)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's protocol
+        """Interrupt the open request, whose client has gone."""
+        self._server_state.connections.discard(cast("Any", self))
+        self._status.closed()
+        self._watch.remove(self)
+        self._writer.resume()
+        self._held = b""
+        self._partial_head = None
+        if self.exchange is not None:
+            self.exchange.interrupt(ClientGoneError())
+        if self.application is not None:
+            self.application.lose_client()
+            self.application = None
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come."""
+        if self._lingering:
+            return
+        if self._held:
+            self._held += data  # from before reading was paused
+        else:
+            self._read(data)
+
+    def pause_writing(self) -> None:
+        """Begin no further request: the client does not read its responses."""
+        self._writer.pause()
+
+    def resume_writing(self) -> None:
+        """Go on with what waited for the client to read."""
+        self._writer.resume()
+        if not self._transport.is_closing():
+            self._rest()
+            self._read_held()
+
+    # What the server calls
+
+    def shutdown(self) -> None:
+        """Close the connection after the open response, at once if there is none."""
+        self._writer.keep_alive = False
+        if not self.is_answering:
+            self._hang_up()
+
+    def check(self, now: float) -> None:
+        """End what has taken too long; called when it is due."""
+        if self._lingering:
+            self._transport.abort()
+        elif self._transport.is_closing() or self._writer.is_paused:
+            if self._writer.has_progressed(self._limits.min_progress_bytes):
+                self.due = now + self._limits.stall_seconds
+            else:
+                self._transport.abort()
+        elif self._body is not None and self.is_answering:
+            self._check_body(now)
+        elif self._partial_head is not None:
+            self._refuse(TransferTooSlow("the request's head did not come in time"))
+        elif not self.is_answering:  # nothing came, or the rest of a refused body did not end
+            self._hang_up()
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request is open."""
+        return self.exchange is not None or self.application is not None
+
+    # Reading
+
+    def _read(self, data: bytes) -> None:
+        """Read requests until one has to wait for the response before it, or for more bytes."""
+        position = 0
+        if (partial := self._partial_head) is not None:
+            self._keep_head(partial, data)
+            if not partial.is_whole or self._lingering:
+                return
+            data, self._partial_head = partial.content, None
+        while position < len(data) and not (self._lingering or self._transport.is_closing()):
+            if self._body is not None:
+                position = self._read_body(self._body, data, position)
+            elif self.is_answering or self._writer.is_paused:
+                self._held = data[position:]
+                self._transport.pause_reading()
+                return
+            else:
+                position = self._read_head(data, _skip_line_ends(data, position))
+
+    def _read_held(self) -> None:
+        """Read what waited for a response, or for the client to read."""
+        held, self._held = self._held, b""
+        if held and not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._read(held)
+
+    def _read_head(self, data: bytes, position: int) -> int:
+        end = data.find(END_OF_HEAD, position) + len(END_OF_HEAD)
+        if end >= len(END_OF_HEAD):
+            head = self._parse(data[position:end])
+            return end if head is None else self._begin(head, data, end)
+        if position < len(data):
+            self._partial_head = PartialHead()
+            self.due = time.monotonic() + self._limits.head_seconds
+            self._keep_head(self._partial_head, data[position:])
+        return len(data)
+
+    def _keep_head(self, partial: PartialHead, data: bytes) -> None:
+        """Keep the beginning of a head, unless it is too long or not one at all."""
+        partial.add(data)
+        if partial.is_malformed or (len(partial) > MAX_HEAD_BYTES and not partial.is_whole):
+            self._parse(partial.content)  # which says what is wrong
+
+    def _parse(self, raw_head: bytes) -> RequestHead | None:
+        """Parse a head, or say why what came is none."""
+        head = self._last_head
+        if raw_head != self._last_raw_head or head is None:
+            try:
+                head = read_head(raw_head)
+            except RequestError as error:
+                self._refuse(error)
+                return None
+            if len(raw_head) <= _MAX_KEPT_HEAD_BYTES:
+                self._last_raw_head, self._last_head = raw_head, head
+        return head
+
+    def _begin(self, head: RequestHead, data: bytes, position: int) -> int:
+        """Begin a request whose body begins at a position; return the position behind it."""
+        self.due = NEVER
+        writer = self._writer
+        writer.keep_alive = head.keep_alive and not self._watch.is_leaving
+        writer.is_old_client = head.version == "1.0"
+        end = position + head.body_bytes
+        if end <= len(data) and not head.is_chunked:
+            self._open(head, data[position:end])
+            return end
+        self._body = ChunkedBody(MAX_HEAD_BYTES) if head.is_chunked else LengthBody(head.body_bytes)
+        self._received_before = self._received_bytes
+        self._open(head, None)
+        if not (self._lingering or self._transport.is_closing()):
+            limits = self._limits
+            seconds = limits.stall_seconds if self.is_answering else limits.discard_seconds
+            self.due = time.monotonic() + seconds
+        return position
+
+    def _open(self, head: RequestHead, body: bytes | None) -> None:
+        """Open a request, with its body if all of it is there."""
+        endpoint = self._pipeline.match(head.path) if head.method == "POST" else None
+        if endpoint is None:
+            self._open_application(head, body)
+            return
+        exchange = self._pipeline.open_exchange(endpoint, head)
+        self.exchange = exchange
+        try:
+            self._pipeline.admit(exchange)
+        except Exception as error:  # noqa: BLE001  # whatever it is, there is a response
+            self._reject(exchange, error)
+            return
+        exchange.abandon = self._reject
+        self._pipeline.timer.add(exchange)
+        if head.expects_continue:
+            self._writer.ask_for_body()
+        if body is not None:
+            exchange.body_received = True
+            _start_task(self._work(exchange, body))
+
+    def _open_application(self, head: RequestHead, body: bytes | None) -> None:
+        transport = self._transport
+        addresses = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        scope = scope_of(head, self._app_state, *addresses)
+        application = ApplicationExchange(self._app, self, head, scope)
+        self.application = application
+        if body is not None:
+            application.feed(body)
+            application.end_body()
+        task = asyncio.get_running_loop().create_task(application.run())
+        self._server_state.tasks.add(task)  # the server waits for them, and cancels them at its end
+        task.add_done_callback(self._server_state.tasks.discard)
+
+    def _read_body(self, body: LengthBody | ChunkedBody, data: bytes, position: int) -> int:
+        """Take a piece of a body, of which nothing is kept once its request has been answered."""
+        try:
+            position = body.feed(data, position)
+        except RequestError as error:
+            self._stop_reading(error)
+            return len(data)
+        for piece in body.take_content():
+            self._take(piece)
+        if body.is_complete:
+            self._body = None
+            self.due = NEVER
+            if self.application is not None:
+                self.application.end_body()
+            elif self.exchange is None:
+                self._rest()
+            elif not self.exchange.body_received:
+                self._start_work(self.exchange)
+        return position
+
+    def _take(self, piece: bytes) -> None:
+        self._received_bytes += len(piece)
+        exchange = self.exchange
+        if self.application is not None:
+            self.application.feed(piece)
+        elif exchange is not None and not exchange.body_received:
+            try:
+                self._pipeline.receive(exchange, len(piece))
+            except RequestError as error:
+                self._reject(exchange, error)
+                return
+            self._pieces.append(piece)
+            if len(self._pieces) > _MAX_PIECES:
+                self._pieces = [_join(self._pieces)]
+
+    def _check_body(self, now: float) -> None:
+        """Wait for the rest of a body if it goes on, else end its request."""
+        progress = self._received_bytes - self._received_before
+        self._received_before = self._received_bytes
+        self.due = now + self._limits.stall_seconds
+        is_held_back = self.application is not None and self.application.is_full
+        if progress < self._limits.min_progress_bytes and not is_held_back:
+            self._stop_reading(TransferTooSlow("the request's body stopped coming"))
+
+    # Answering
+
+    def _start_work(self, exchange: Exchange) -> None:
+        exchange.body_received = True
+        pieces, self._pieces = self._pieces, []
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        _start_task(self._work(exchange, body if isinstance(body, bytes) else bytes(body)))
+
+    async def _work(self, exchange: Exchange, body: bytes) -> None:
+        if exchange.is_interrupted:  # before the task had started
+            return
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        exchange.task = task
+        self._server_state.tasks.add(task)  # the server waits for them, and cancels them at its end
+        try:
+            self._finish(exchange, await self._pipeline.answer(exchange, body))
+        finally:
+            self._server_state.tasks.discard(task)
+
+    def _reject(self, exchange: Exchange, error: BaseException) -> None:
+        self._finish(exchange, self._pipeline.reject(exchange, error))
+
+    def _finish(self, exchange: Exchange, reply: Reply) -> None:
+        """Write the response to the open call, and go on with what waited for it."""
+        self._pipeline.close_exchange(exchange)
+        self.exchange = None
+        self._pieces = []
+        if self._transport.is_closing():
+            return
+        if reply.closes:
+            self._writer.keep_alive = False
+        self._writer.write_reply(reply)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Go on with what waited for a response."""
+        self._server_state.total_requests += 1
+        if not self._writer.keep_alive:
+            self._hang_up()
+        elif self._held and not self._writer.is_paused:
+            # Not in the task's own context: the next request would see what this one set.
+            asyncio.get_running_loop().call_soon(self._read_held, context=self._context)
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Wait for a request, or for what has to come before one, unless a request is open."""
+        if self.is_answering:
+            return
+        limits = self._limits
+        if self._body is not None:
+            seconds = limits.discard_seconds
+        elif self._writer.is_paused:
+            seconds = limits.stall_seconds
+        else:
+            seconds = limits.keep_alive_seconds
+        self.due = time.monotonic() + seconds
+
+    def _refuse(self, error: LatentServeError) -> None:
+        """Answer what is no request, or none that can be read to its end."""
+        self._partial_head = None
+        self.application = None
+        self._writer.keep_alive = False
+        self._writer.write_reply(self._pipeline.refuse(error))
+        self._hang_up(reads_on=True)
+
+    def _stop_reading(self, error: RequestError) -> None:
+        """Refuse an open request whose body cannot be read to its end."""
+        self._writer.keep_alive = False
+        if self.exchange is not None:
+            self.exchange.interrupt(error)
+        elif self.application is not None and not self.application.response_begun:
+            self.application.lose_client()
+            self._refuse(error)
+        else:
+            self._hang_up()
+
+    def _hang_up(self, *, reads_on: bool = False) -> None:
+        """Close the connection when everything has been written.
+
+        A system that closes a connection while something comes resets it, and the client may never
+        see the response. So what comes is dropped for a moment, if the client is still sending.
+        """
+        if self._transport.is_closing() or self._lingering:
+            return
+        limits, now = self._limits, time.monotonic()
+        if (reads_on or self._body is not None) and self._transport.can_write_eof():
+            self._lingering, self._held = True, b""
+            self._transport.resume_reading()
+            self._transport.write_eof()
+            self.due = now + limits.linger_seconds
+        else:
+            self._transport.close()
+            self._writer.has_progressed(0)  # from here on
+            self.due = now + limits.stall_seconds
+
+    # What an exchange with the application calls
+
+    def begin_response(self, status: int, headers: Headers, *, close: bool) -> None:
+        """Write the head of the application's response."""
+        self._writer.keep_alive &= not close
+        if not self._transport.is_closing():
+            self._writer.write_head(status, headers)
+
+    def write(self, data: bytes) -> None:
+        """Write a piece of the application's response."""
+        if not self._transport.is_closing():
+            self._writer.write(data)
+
+    async def drain(self) -> None:
+        """Return when the client has read enough of the response."""
+        await self._writer.drain()
+
+    def ask_for_body(self) -> None:
+        """Tell the client to send the body that it has announced."""
+        self._writer.ask_for_body()
+
+    def set_reading(self, *, reading: bool) -> None:
+        """Read from the socket, or leave what comes to the system."""
+        if reading and not self._held:
+            self._transport.resume_reading()
+        elif not reading:
+            self._transport.pause_reading()
+
+    def end_response(self) -> None:
+        """Go on with the next request."""
+        self.application = None
+        if not self._transport.is_closing():
+            self._go_on()
+
+    def fail(self, error: LatentServeError) -> None:
+        """Answer why there is no response, or hang up where one has begun."""
+        application, self.application = self.application, None
+        if application is None or self._transport.is_closing():
+            return
+        if application.response_begun:
+            self._transport.abort()
+        else:
+            self._refuse(error)
+
+
+if sys.version_info >= (3, 12):
+
+    def _start_task(work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine in a task: at once until it first waits."""
+        asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
+
+else:
+
+    def _start_task(work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine in a task, from the loop's next turn on."""
+        asyncio.get_running_loop().create_task(work)
+
+
+def _skip_line_ends(data: bytes, position: int) -> int:
+    """Skip the line ends that some clients send between two requests."""
+    while position < len(data) and data[position] in b"\r\n":
+        position += 1
+    return position
+
+
+def _join(pieces: list[bytes | bytearray]) -> bytearray:
+    """Join pieces; the first, if it has been joined before, is not copied again."""
+    first, *others = pieces
+    joined = first if isinstance(first, bytearray) else bytearray(first)
+    joined += b"".join(others)
+    return joined
