@@ -76,6 +76,7 @@ class Connection(asyncio.Protocol):
         self._server_state = server_state
         self._app_state = app_state
         self._transport = cast("Transport", None)  # before there is a connection
+        self._peer: object = None
         self._context = contextvars.copy_context()
         self._partial_head: PartialHead | None = None
         self._last_raw_head = b""  # clients send the same head over and over
@@ -94,6 +95,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: BaseTransport) -> None:
         """Begin."""
         self._transport = cast("Transport", transport)
+        self._peer = transport.get_extra_info("peername")
         self._server_state.connections.add(cast("Any", self))  # uvicorn asks them to shut down
         self._status.opened()
         self._idle_connections.add(self)
@@ -227,7 +229,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = _BUSY  # the request before, in the same piece, may have been answered
         self._missing_bytes = head.body_bytes
         self._keep_alive = head.keep_alive
-        exchange = self._pipeline.open_exchange(endpoint, head)
+        exchange = self._pipeline.open_exchange(endpoint, head, self._peer)
         self.exchange = exchange
         try:
             self._pipeline.admit(exchange)
