@@ -6,7 +6,6 @@ origin as this service to its browser, and could read everything. Its requests s
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from service.errors import ConfigurationError, HostNotAllowed
@@ -14,12 +13,18 @@ from service.errors import ConfigurationError, HostNotAllowed
 LOCAL_HOSTS = ("localhost", "*.localhost", "0.0.0.0/0", "::/0")
 """What a service answers that listens on a loopback address: an address cannot be rebound."""
 
+_MAX_ACCEPTED = 256
+_MAX_HOST_BYTES = 262  # of a name, with its port
 _NAME = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 _HOST = re.compile(rb"(?:([A-Za-z0-9_.-]{1,255})|\[([0-9A-Fa-f:.]{2,45})\])(?::[0-9]{0,5})?")
 
 
 class AllowedHosts:
-    """The names, wildcards, addresses and networks of a setting; a port is ignored."""
+    """The names, wildcards, addresses and networks of a setting; a port is ignored.
+
+    Attributes:
+        accepted: Values of ``Host`` that need no second look.
+    """
 
     def __init__(self, hosts: Sequence[str]) -> None:
         """Read the setting.
@@ -34,21 +39,25 @@ class AllowedHosts:
         self._names: set[str] = set()
         self._endings: list[str] = []
         self._networks: list[IPv4Network | IPv6Network] = []
-        self.includes = lru_cache(maxsize=256)(self._includes)
+        self.accepted: set[bytes | None] = {None, b""}  # clients that send none are not browsers
         for host in hosts:
             self._add(host.lower())
 
     def check(self, host: bytes | None) -> None:
-        """Check the value of a ``Host`` header; clients that send none are not browsers.
+        """Check the value of a ``Host`` header.
 
         Raises:
             HostNotAllowed: It is not of the setting.
         """
-        if host and not self.includes(host):
+        if host is None or host in self.accepted:
+            return
+        if not self._includes(host):
             raise HostNotAllowed(
                 "the Host header names another host than this service answers for;"
                 " LATENTSERVE_ALLOWED_HOSTS lists those"
             )
+        if len(self.accepted) < _MAX_ACCEPTED and len(host) <= _MAX_HOST_BYTES:
+            self.accepted.add(host)
 
     def _add(self, host: str) -> None:
         try:

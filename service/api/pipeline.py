@@ -1,10 +1,10 @@
 """The steps of an inference request, whichever way it came.
 
-Authenticate, limit, read, parse, authorize, queue and run, write, record: here they stand in the
-order in which a request takes them. Nothing here knows how bytes come and go: ``fast_path`` brings
-them straight from the socket, ``asgi`` through the protocol that frameworks and other servers
-speak. Whatever runs for a request runs in a real asyncio task: timeouts, context variables, task
-groups and executors work in every step.
+Check, authenticate, limit, read, parse, authorize, queue and run, write, record: here they stand in
+the order in which a request takes them. Nothing here knows how bytes come and go: ``fast_path``
+brings them straight from the socket, ``asgi`` through the protocol that frameworks and other
+servers speak. Whatever runs for a request runs in a real asyncio task: timeouts, context variables,
+task groups and executors work in every step.
 """
 
 import asyncio

@@ -66,8 +66,9 @@ class RequestPolicy:
             HostNotAllowed: It was sent to another host.
             CrossSiteRequest: A page of an origin that is not allowed sent it.
         """
-        if self._hosts is not None:
-            self._hosts.check(headers.get(b"host"))
+        hosts = self._hosts
+        if hosts is not None and headers.get(b"host") not in hosts.accepted:
+            hosts.check(headers[b"host"])
         if b"origin" in headers or b"sec-fetch-site" in headers:
             self.cross_origin.check(method, headers, self.proxies.host(peer, headers))
 

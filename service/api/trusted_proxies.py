@@ -54,8 +54,10 @@ class TrustedProxies:
             None where the connection has no address.
         """
         client = _peer_address(peer)
-        if client is None or not self._networks:
-            return None if client is None else str(client)
+        if client is None:
+            return None
+        if not self._networks:
+            return _text(client)
         for hop in _hops(headers):
             if not self._trusts(client):
                 break
@@ -63,7 +65,7 @@ class TrustedProxies:
             if address is None:
                 break
             client = address
-        return str(client)
+        return _text(client)
 
     def prefix(self, peer: Any, headers: Mapping[bytes, bytes]) -> str:
         """Return the path prefix under which a trusted proxy publishes the service, if it says so.
@@ -152,6 +154,9 @@ def _node_address(node: bytes) -> _Address | None:
     if matched is None:
         return None
     return _parsed((matched[1] or matched[2] or matched[3]).decode("ascii"))
+
+
+_text = lru_cache(maxsize=1024)(str)
 
 
 @lru_cache(maxsize=1024)

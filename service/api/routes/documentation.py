@@ -9,8 +9,12 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 
+from service.errors import PathNotFound
+
 _FILES_PATH = "/static-offline-docs"
-_FILES = StaticFiles(directory=Path(fastapi_offline.__file__).parent / "static")
+_FOLDER = Path(fastapi_offline.__file__).parent / "static"
+_FILES = StaticFiles(directory=_FOLDER)
+_NAMES = frozenset(file.name for file in _FOLDER.iterdir())
 
 router = APIRouter(include_in_schema=False)
 
@@ -40,6 +44,8 @@ async def show_page(request: Request) -> HTMLResponse:
 @router.get(_FILES_PATH + "/{name}", response_class=Response)
 async def show_file(name: str, request: Request) -> Response:
     """Show script, style or icon of the page."""
+    if name not in _NAMES:
+        raise PathNotFound("There is no such path")
     return await _FILES.get_response(name, request.scope)
 
 
