@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from fastapi import FastAPI
-from fastapi_offline import FastAPIOffline
+from fastapi import APIRouter, FastAPI
 
 from service import __version__
 from service.api import openapi
@@ -18,9 +17,11 @@ from service.api.dialects.dialect import Dialect
 from service.api.dialects.native.dialect import NativeDialect
 from service.api.error_handlers import answer_errors_with_problems
 from service.api.http1.limits import ConnectionLimits
+from service.api.methods import AllowedMethods, MethodMiddleware
 from service.api.middleware import Application, RecordMiddleware
 from service.api.pipeline import Pipeline
-from service.api.routes import error_pages, health, metrics, models
+from service.api.request_policy import RequestPolicy
+from service.api.routes import documentation, error_pages, health, metrics, models
 from service.catalog.desired_state import desire_folder
 from service.catalog.loading import LoadOptions
 from service.catalog.reconciler import Reconciler
@@ -90,11 +91,12 @@ def create_service(
     status = ProcessStatus(max(1, workers))
     recorder = Recorder(memory.segments[0])
     reconciler = create_reconciler(settings, recorder)
-    routes = FastAPIOffline(
+    policy = RequestPolicy.of(settings)
+    routes = FastAPI(
         title="latentserve",
         version=__version__,
         description="Autoencoders over HTTP.",
-        redoc_url=None,
+        openapi_url=None,  # it and its page are routes of this service
         redirect_slashes=False,
         lifespan=_lifespan,
     )
@@ -103,19 +105,35 @@ def create_service(
     routes.state.authenticator = authenticator
     routes.state.status = status
     routes.openapi = partial(openapi.describe, routes)
+    allowed = _include_routes(routes)
+    answer_errors_with_problems(routes, allowed)
+    observed = RecordMiddleware(
+        MethodMiddleware(routes, allowed, policy),
+        recorder,
+        access_log=settings.access_log,
+        policy=policy,
+    )
+    pipeline = Pipeline(
+        create_dialects(settings), reconciler, settings, authenticator, recorder, policy
+    )
+    app = InferenceOverAsgi(observed, pipeline, policy)
+    limits = ConnectionLimits.of(settings)
+    return Service(app, pipeline, limits, reconciler, recorder, memory, status)
+
+
+def _include_routes(app: FastAPI) -> AllowedMethods:
+    """Include every route; return which methods their paths take."""
+    routers: list[APIRouter] = []
     for module, dependencies in (
+        (documentation, []),
         (models, [AUTHENTICATED]),
         (health, []),
         (metrics, [AUTHENTICATED]),
         (error_pages, []),
     ):
-        routes.include_router(module.router, dependencies=dependencies)
-    answer_errors_with_problems(routes)
-    observed = RecordMiddleware(routes, recorder, access_log=settings.access_log)
-    pipeline = Pipeline(create_dialects(settings), reconciler, settings, authenticator, recorder)
-    app = InferenceOverAsgi(observed, pipeline)
-    limits = ConnectionLimits.of(settings)
-    return Service(app, pipeline, limits, reconciler, recorder, memory, status)
+        app.include_router(module.router, dependencies=dependencies)
+        routers.append(module.router)
+    return AllowedMethods([route for router in routers for route in router.routes])
 
 
 def create_dialects(settings: Settings) -> tuple[Dialect, ...]:

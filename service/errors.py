@@ -16,6 +16,8 @@
     └── RequestError
         ├── PathNotFound
         ├── MethodNotAllowed
+        ├── HostNotAllowed
+        ├── CrossSiteRequest
         ├── HeadTooLarge
         ├── UriTooLong
         ├── MalformedHead
@@ -142,13 +144,21 @@ class MethodNotAllowed(RequestError):
     """The path is there, but does not take this method.
 
     Attributes:
-        allowed: The method that it takes.
+        allowed: The methods that it takes.
     """
 
     def __init__(self, path: str, allowed: str) -> None:
-        """Say which method the path takes."""
+        """Say which methods the path takes, with commas between them."""
         super().__init__(f"{path} takes {allowed}")
         self.allowed = allowed
+
+
+class HostNotAllowed(RequestError):
+    """The request was sent to a host name that the service does not answer for."""
+
+
+class CrossSiteRequest(RequestError):
+    """A web page of an origin that is not allowed made its browser send the request."""
 
 
 class HeadTooLarge(RequestError):

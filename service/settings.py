@@ -138,15 +138,39 @@ class Settings(BaseSettings):
         "json", description="One JSON object a line, or text."
     )
     access_log: bool = Field(True, description="Log one line per request.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins whose pages may send requests and read responses, such as"
+        " https://app.example.org; * for all.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None,
+        description="Names, addresses and networks that the Host header may name, such as"
+        " *.example.org; * for all. By default all, and on a loopback address localhost and every"
+        " address.",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Addresses and networks of reverse proxies whose X-Forwarded-For, Forwarded,"
+        " X-Forwarded-Host and X-Forwarded-Prefix are believed; * for all.",
+    )
+    root_path: str = Field(
+        "",
+        description="Path prefix under which a reverse proxy publishes the service, whether it"
+        " removes the prefix or not.",
+    )
 
-    @field_validator("providers", "required_models", mode="before")
+    @field_validator(
+        "providers", "required_models", "cors_origins", "allowed_hosts", "trusted_proxies",
+        mode="before",
+    )  # fmt: skip
     @classmethod
     def _split_names(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
 
-    @field_validator("providers", "required_models")
+    @field_validator("providers", "required_models", "allowed_hosts")
     @classmethod
     def _at_least_one_name(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if value == ():

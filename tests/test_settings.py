@@ -48,6 +48,10 @@ def test_without_flags_and_variables_the_documented_defaults_hold() -> None:
         "log_level": "info",
         "log_format": "json",
         "access_log": True,
+        "cors_origins": (),
+        "allowed_hosts": None,
+        "trusted_proxies": (),
+        "root_path": "",
     }
 
 
@@ -74,7 +78,12 @@ TEXTS: dict[str, tuple[str, object, str, object]] = {
     "log_level": ("debug", "debug", "error", "error"),
     "log_format": ("console", "console", "json", "json"),
     "access_log": ("false", False, "true", True),
-}
+    "cors_origins": ("https://a.example, http://b:81", ("https://a.example", "http://b:81"), "*",
+                     ("*",)),
+    "allowed_hosts": ("a.example, *.b.example", ("a.example", "*.b.example"), "*", ("*",)),
+    "trusted_proxies": ("10.0.0.0/8, ::1", ("10.0.0.0/8", "::1"), "*", ("*",)),
+    "root_path": ("/ml", "/ml", "team/ml/", "team/ml/"),
+}  # fmt: skip
 
 
 def flag(name: str, text: str) -> list[str]:

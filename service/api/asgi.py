@@ -4,8 +4,17 @@ import asyncio
 
 from service.api.dialects.dialect import Head, join_fields
 from service.api.exchange import ClientGoneError, Exchange
-from service.api.middleware import Application, Receive, Scope, Send, send_response
+from service.api.middleware import (
+    Application,
+    Receive,
+    Scope,
+    Send,
+    path_below_root,
+    send_response,
+    without_body,
+)
 from service.api.pipeline import Pipeline, Reply
+from service.api.request_policy import OPEN_POLICY, RequestPolicy
 from service.errors import RequestError
 from service.log_config import request_id
 
@@ -19,29 +28,41 @@ class InferenceOverAsgi:
     requests that are still open when the timer first checks them.
     """
 
-    def __init__(self, app: Application, pipeline: Pipeline) -> None:
+    def __init__(
+        self, app: Application, pipeline: Pipeline, policy: RequestPolicy = OPEN_POLICY
+    ) -> None:
         """Stand in front of an application.
 
         Args:
             app: Handles every other path.
             pipeline: Handles inference requests.
+            policy: Knows the path prefix under which the service is published.
         """
         self._app = app
         self._pipeline = pipeline
+        self._policy = policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        endpoint = self._pipeline.match(_path(scope)) if scope["type"] == "http" else None
-        if endpoint is None:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         try:
             headers = join_fields(scope["headers"])
         except RequestError as error:
-            await _send(send, self._pipeline.refuse(error))
+            await _send(send, self._pipeline.refuse(error, scope.get("client")))
+            return
+        scope = _under_prefix(scope, self._policy.prefix(headers, scope.get("client")))
+        if scope["method"] == "HEAD":
+            send = without_body(send)
+        endpoint = self._pipeline.match(path_below_root(scope))
+        if endpoint is None:
+            await self._app(scope, receive, send)
             return
         head = Head(scope["method"], scope["query_string"], headers)
-        exchange = self._pipeline.open_exchange(endpoint, head)
+        exchange = self._pipeline.open_exchange(
+            endpoint, head, scope.get("client"), scope.get("root_path", "")
+        )
         exchange.task = asyncio.current_task()
         outside = request_id.set(exchange.record.request_id)
         try:
@@ -55,6 +76,8 @@ class InferenceOverAsgi:
         self._pipeline.timer.add(exchange)
         client = _Client(exchange, receive)
         try:
+            if exchange.head.method == "OPTIONS":
+                return self._pipeline.answer_options(exchange)
             self._pipeline.admit(exchange)
             body = await self._read_body(exchange, receive)
             exchange.body_received = True
@@ -105,8 +128,16 @@ async def _send(send: Send, reply: Reply) -> None:
     await send_response(send, reply.status, headers, reply.body)
 
 
-def _path(scope: Scope) -> str:
-    """Return the path below the prefix that the application is mounted under."""
-    path: str = scope["path"]
+def _under_prefix(scope: Scope, prefix: str) -> Scope:
+    """Say in a scope that the application is published under a prefix.
+
+    The path of a scope begins with its root path (ASGI, HTTP connection scope). A proxy may have
+    removed the prefix from the path, or not; a server or an outer application may know it already.
+    """
     root: str = scope.get("root_path", "")
-    return path[len(root) :] if root and path.startswith(root + "/") else path
+    if not prefix or (root + "/").startswith(prefix + "/"):
+        return scope
+    path: str = scope["path"]
+    if not root and (path + "/").startswith(prefix + "/"):
+        return {**scope, "root_path": prefix}
+    return {**scope, "root_path": prefix + root, "path": prefix + path}

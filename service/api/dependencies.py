@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 
 from service.api.authentication import Authenticator
 from service.catalog.catalog import Catalog
@@ -26,6 +26,14 @@ async def _authenticate(request: Request) -> None:
 
 AUTHENTICATED = Depends(_authenticate)
 """Asks for the same principal as the calls do."""
+
+
+async def _not_stored(response: Response) -> None:
+    response.headers["cache-control"] = "no-store"
+
+
+NOT_STORED = Depends(_not_stored)
+"""Has caches on the way keep no response: it says what holds now."""
 
 
 async def _status(request: Request) -> ProcessStatus:

@@ -1,7 +1,7 @@
 """The steps of an inference request, whichever way it came.
 
-Authenticate, limit, read, parse, authorize, queue and run, write, record: here they stand in the
-order in which a request takes them. Nothing here knows how bytes come and go: ``http1`` brings
+Check, authenticate, limit, read, parse, authorize, queue and run, write, record: here they stand in
+the order in which a request takes them. Nothing here knows how bytes come and go: ``http1`` brings
 them straight from the socket, ``asgi`` through the protocol that frameworks and other servers
 speak. Whatever runs for a request runs in a real asyncio task: timeouts, context variables, task
 groups and executors work in every step.
@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from service.api.authentication import Authenticator
 from service.api.deadline_timer import DeadlineTimer
@@ -26,6 +26,7 @@ from service.api.problems import (
     problem_headers,
     problem_type,
 )
+from service.api.request_policy import OPEN_POLICY, RequestPolicy
 from service.api.request_record import RequestRecord
 from service.catalog.reconciler import Reconciler
 from service.errors import BodyTooLarge, LatentServeError, MethodNotAllowed, RequestError
@@ -34,6 +35,9 @@ from service.metrics.recorder import STAGES, Recorder, Stages
 from service.settings import Settings
 
 _SERVER_TIMING = ", ".join(f"{name};dur=%.3f" for name in STAGES).encode()
+CALL_METHOD = "POST"
+"""What every call takes."""
+NO_CONTENT = 204
 _CLIENT_CLOSED_REQUEST = 499  # for the log and the metrics alone: the client has left
 
 _log = logging.getLogger(__name__)
@@ -64,6 +68,7 @@ class Pipeline:
         settings: Settings,
         authenticator: Authenticator,
         recorder: Recorder,
+        policy: RequestPolicy = OPEN_POLICY,
     ) -> None:
         """Take what the steps need.
 
@@ -73,6 +78,7 @@ class Pipeline:
             settings: Limits, and whether to log requests.
             authenticator: Decides who may do what.
             recorder: Counts requests.
+            policy: Decides by a request's head who may ask, and from where.
         """
         self.timer = DeadlineTimer()
         self.open_bytes = OpenBytes(settings.max_open_bytes)
@@ -80,19 +86,36 @@ class Pipeline:
         self._reconciler = reconciler
         self._authenticator = authenticator
         self._recorder = recorder
+        self._policy = policy
+        self._root = policy.root_path + "/"
         self._access_log = settings.access_log
         self._max_body_bytes = settings.max_body_bytes
         self._timeout_seconds = settings.request_timeout_seconds
 
     def match(self, path: str) -> Endpoint | None:
         """Return what a path, decoded, means to one of the dialects, if anything."""
+        endpoint = self._match(path)
+        if endpoint is None and path.startswith(self._root):
+            endpoint = self._match(path[len(self._root) - 1 :])
+        return endpoint
+
+    def _match(self, path: str) -> Endpoint | None:
         for dialect in self._dialects:
             if (endpoint := dialect.match(path)) is not None:
                 return endpoint
         return None
 
-    def open_exchange(self, endpoint: Endpoint, head: Head) -> Exchange:
-        """Open the exchange of a request whose head has come."""
+    def open_exchange(
+        self, endpoint: Endpoint, head: Head, peer: Any = None, root_path: str | None = None
+    ) -> Exchange:
+        """Open the exchange of a request whose head has come.
+
+        Args:
+            endpoint: What its path means.
+            head: What it said before its body.
+            peer: The other end of its connection, as asyncio and ASGI name it.
+            root_path: Path prefix under which its client sees the service, where that is known.
+        """
         record = RequestRecord(
             head.method,
             endpoint.path,
@@ -100,7 +123,9 @@ class Pipeline:
             self._recorder,
             endpoint.name,
             access_log=self._access_log,
+            policy=self._policy,
         )
+        record.peer, record.root_path = peer, root_path
         return Exchange(endpoint, head, record, self._timeout_seconds)
 
     def admit(self, exchange: Exchange) -> None:
@@ -110,8 +135,9 @@ class Pipeline:
             RequestError: It may not call, or its body is too large or of a kind that is not read.
         """
         head = exchange.head
-        if head.method != "POST":
-            raise MethodNotAllowed(exchange.endpoint.path, "POST")
+        self._policy.check(head.method, head.headers, exchange.record.peer)
+        if head.method != CALL_METHOD:
+            raise MethodNotAllowed(exchange.endpoint.path, CALL_METHOD)
         exchange.context.principal = self._authenticator.authenticate(head.headers)
         declared = head.headers.get(b"content-length", b"0")
         if declared.isdigit():
@@ -143,6 +169,22 @@ class Pipeline:
     def _hold(self, exchange: Exchange, count: int) -> None:
         self.open_bytes.take(count)
         exchange.held_bytes += count
+
+    def answer_options(self, exchange: Exchange) -> Reply:
+        """Say which methods a path takes, and to a browser what pages of its origin may send.
+
+        Raises:
+            RequestError: They may send nothing.
+        """
+        head, record = exchange.head, exchange.record
+        self._policy.check(head.method, head.headers, record.peer)
+        headers = [
+            (b"allow", CALL_METHOD.encode()),
+            *self._policy.cross_origin.preflight_headers(head.headers, CALL_METHOD),
+            *record.response_headers,
+        ]
+        record.record_failure(NO_CONTENT)
+        return Reply(NO_CONTENT, headers, b"")
 
     async def answer(self, exchange: Exchange, body: bytes) -> Reply:
         """Answer a request that was admitted and whose body has come.
@@ -194,7 +236,7 @@ class Pipeline:
         if not isinstance(error, RequestError):
             facts = {"request_id": record.request_id}
             _log.error("inference call failed", exc_info=error, extra=facts)
-        problem = problem_for(error)
+        problem = problem_for(error).under(record.prefix())
         field_errors = error.field_errors if isinstance(error, RequestError) else ()
         body, media_type = exchange.endpoint.write_problem(
             problem, detail_of(error, problem), record.request_id, field_errors
@@ -208,13 +250,17 @@ class Pipeline:
         waits = b"expect" in exchange.head.headers and not exchange.body_requested
         return Reply(problem.status, headers, body, closes=waits)
 
-    def refuse(self, error: LatentServeError) -> Reply:
+    def refuse(self, error: LatentServeError, peer: Any = None) -> Reply:
         """Answer what is no request, or none that can be read to its end.
 
         Args:
             error: Why.
+            peer: The other end of the connection, as asyncio and ASGI name it.
         """
-        record = RequestRecord("", "", {}, self._recorder, access_log=self._access_log)
+        record = RequestRecord(
+            "", "", {}, self._recorder, access_log=self._access_log, policy=self._policy
+        )
+        record.peer = peer
         problem = problem_for(error)
         body = problem_body(problem, detail_of(error, problem), record.request_id)
         record.record_failure(problem.status, problem.slug)

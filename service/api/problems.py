@@ -1,7 +1,7 @@
 """The table from exception to HTTP problem (RFC 9457), and nothing else that knows a status."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -32,6 +32,7 @@ class Problem:
         advice: What a client can do about it.
         retry: Whether the same request may succeed soon; sends ``Retry-After``.
         headers: Makes further headers of the error, such as ``Allow``.
+        root_path: Path prefix under which the client sees the service.
     """
 
     status: int
@@ -40,11 +41,16 @@ class Problem:
     advice: str
     retry: bool = False
     headers: "Callable[[Any], Headers] | None" = None
+    root_path: str = ""
 
     @property
     def type(self) -> str:
         """Relative URI of the problem's documentation."""
-        return f"/errors#{self.slug}"
+        return f"{self.root_path}/errors#{self.slug}"
+
+    def under(self, root_path: str) -> "Problem":
+        """Return it with a type that leads to its documentation from behind a path prefix."""
+        return replace(self, root_path=root_path) if root_path else self
 
 
 PROBLEMS: dict[type[errors.LatentServeError], Problem] = {
@@ -54,6 +60,14 @@ PROBLEMS: dict[type[errors.LatentServeError], Problem] = {
     errors.MethodNotAllowed: Problem(
         405, "method-not-allowed", "The path does not take this method", "Read the Allow header.",
         headers=lambda error: [(b"allow", error.allowed.encode())],
+    ),
+    errors.HostNotAllowed: Problem(
+        421, "host-not-allowed", "The service does not answer for this host",
+        "Ask by a name it answers for, or add this one to LATENTSERVE_ALLOWED_HOSTS.",
+    ),
+    errors.CrossSiteRequest: Problem(
+        403, "cross-site-request", "Pages of this origin may not send requests",
+        "Add the page's origin to LATENTSERVE_CORS_ORIGINS.",
     ),
     errors.HeadTooLarge: Problem(
         431, "head-too-large", "The request's head has too many bytes",

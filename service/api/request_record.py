@@ -6,10 +6,14 @@ import re
 import time
 from typing import Any
 
+from service.api.problems import Headers
+from service.api.request_policy import OPEN_POLICY, RequestPolicy
+from service.api.trace_context import trace_facts
 from service.metrics.recorder import Recorder, Stages
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _SERVER_ERROR = 500
+_MAX_LOGGED_PATH = 256
 OTHER_PATHS = "other"
 """What requests are counted as whose path is not one of the service's."""
 
@@ -20,6 +24,9 @@ class RequestRecord:
     """One request from its head to its response.
 
     Attributes:
+        headers: Of the request, their names in lower case.
+        peer: The other end of its connection, as asyncio and ASGI name it.
+        root_path: Path prefix under which its client sees the service; None until that is asked.
         request_id: The client's ``X-Request-Id``, or a new one.
         started: ``time.perf_counter()`` when the request came.
         call: What it is counted as.
@@ -31,10 +38,14 @@ class RequestRecord:
         "_access_log",
         "_method",
         "_path",
+        "_policy",
         "_recorder",
         "call",
+        "headers",
         "model",
+        "peer",
         "request_id",
+        "root_path",
         "started",
         "version",
     )
@@ -48,6 +59,7 @@ class RequestRecord:
         call: str = OTHER_PATHS,
         *,
         access_log: bool,
+        policy: RequestPolicy = OPEN_POLICY,
     ) -> None:
         """Begin to record a request.
 
@@ -58,6 +70,7 @@ class RequestRecord:
             recorder: Counts it when its response is ready.
             call: What it is counted as: never what its client wrote.
             access_log: Whether to log a line then.
+            policy: Knows what every response carries, and who is behind a proxy.
         """
         self.started = time.perf_counter()
         given = headers.get(b"x-request-id")
@@ -68,15 +81,26 @@ class RequestRecord:
         self.call = call
         self.model = ""
         self.version: int | None = None
+        self.headers = headers
+        self.peer: Any = None
+        self.root_path: str | None = None
         self._recorder = recorder
+        self._policy = policy
         self._access_log = access_log
         self._method = method
         self._path = path
 
     @property
-    def response_headers(self) -> list[tuple[bytes, bytes]]:
+    def response_headers(self) -> Headers:
         """Headers that every response carries."""
-        return [(b"x-request-id", self.request_id.encode())]
+        shared = self._policy.response_headers(self.headers)
+        return [(b"x-request-id", self.request_id.encode()), *shared]
+
+    def prefix(self) -> str:
+        """Return the path prefix under which its client sees the service."""
+        if self.root_path is None:
+            self.root_path = self._policy.prefix(self.headers, self.peer)
+        return self.root_path
 
     def record_success(self, rows: int, stages: Stages) -> None:
         """Finish an inference request that succeeded.
@@ -113,10 +137,20 @@ class RequestRecord:
             return
         facts: dict[str, Any] = {
             "method": self._method,
-            "path": self._path,
+            "path": _printable(self._path),
             "status": status,
             "duration_ms": round(seconds * 1000, 3),
             "request_id": self.request_id,
             **details,
         }
+        if (client := self._policy.proxies.client(self.peer, self.headers)) is not None:
+            facts["client"] = client
+        if (trace_parent := self.headers.get(b"traceparent")) is not None:
+            facts |= trace_facts(trace_parent)
         _access_log.log(level, "request", extra=facts)
+
+
+def _printable(path: str) -> str:
+    """Return a path that neither ends its line nor fills the log."""
+    shown = path[:_MAX_LOGGED_PATH]
+    return shown if shown.isprintable() else shown.encode("unicode_escape").decode("ascii")

@@ -48,7 +48,7 @@ REQUESTS = Family(
 PROBLEMS = Family(
     "latentserve_problems_total",
     "counter",
-    "Inference requests that were answered with a problem, by the last part of its type.",
+    "Requests that were answered with a problem, by the last part of its type.",
     (*_BY_CALL, "problem"),
 )
 ROWS = Family(

@@ -1,12 +1,14 @@
 """Runs the service: one process that answers, or a supervisor and its workers."""
 
 import faulthandler
+import ipaddress
 import socket
 import sys
 from pathlib import Path
 
 import uvicorn
 
+from service.api.allowed_hosts import LOCAL_HOSTS
 from service.app import Service, create_service
 from service.inference.session import choose_provider
 from service.processes.signals import INTERRUPTED, StopRequest
@@ -32,6 +34,8 @@ def run_server(settings: Settings) -> None:
         SystemExit: SIGTERM (0), the port cannot be had (3), workers kept dying (4), or SIGINT
             (130).
     """
+    if settings.allowed_hosts is None and _is_loopback(settings.host):
+        settings = settings.model_copy(update={"allowed_hosts": LOCAL_HOSTS})
     if settings.workers == 1:
         service = create_service(settings)
         config = server_config(settings, service)
@@ -62,6 +66,13 @@ def _run_workers(settings: Settings) -> int:
         stop_seconds=settings.shutdown_timeout_seconds,
         hang_seconds=settings.worker_timeout_seconds,
     ).run()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _listen(config: uvicorn.Config) -> socket.socket:

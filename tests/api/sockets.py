@@ -64,7 +64,7 @@ def parse_answer(data: bytes | bytearray) -> tuple[Answer, int] | None:
     assert version == "HTTP/1.1", status_line
     headers = tuple((name, value) for name, _, value in (line.partition(": ") for line in lines))
     lengths = [int(value) for name, value in headers if name.lower() == "content-length"]
-    assert len(lengths) == (0 if status == "100" else 1), headers
+    assert len(lengths) == (0 if status in ("100", "204") else 1), headers
     last = end + 4 + sum(lengths)
     if len(data) < last:
         return None

@@ -55,7 +55,7 @@ def flags_of(name: str, field: FieldInfo) -> str:
 
 def default_of(field: FieldInfo) -> str:
     default: Any = field.default
-    if default is None or default == {}:
+    if default in (None, {}, (), ""):
         return "none"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"

@@ -98,7 +98,7 @@ async def test_every_request_is_one_line_without_its_payload(
         {"method": "POST", "path": "/encode", "status": 422, "problem": "invalid-input"},
         {"method": "GET", "path": "/encode", "status": 405, "problem": "method-not-allowed"},
         {"method": "GET", "path": "/healthz", "status": 200},
-        {"method": "GET", "path": "/nowhere", "status": 404},
+        {"method": "GET", "path": "/nowhere", "status": 404, "problem": "not-found"},
     ]
     assert not [record for record in lines.records if "31337" in str(record.__dict__)]
 

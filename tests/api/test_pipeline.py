@@ -41,7 +41,7 @@ async def in_pieces(body: bytes, size: int = 100, pause: float = 0) -> AsyncGene
 
 
 @pytest.mark.parametrize("path", CALLS)
-@pytest.mark.parametrize("method", ["GET", "OPTIONS", "PUT", "DELETE", "PATCH", "NONSENSE"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "TRACE", "NONSENSE"])
 async def test_the_calls_take_post_alone(client: Client, method: str, path: str) -> None:
     response = await client.request(method, path)
 

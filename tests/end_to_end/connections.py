@@ -82,7 +82,7 @@ def request(
     """Write a request in one piece; ``length`` is what it says of its body."""
     lines = [
         f"{method} {path} HTTP/1.1",
-        "Host: latentserve",
+        "Host: localhost",
         f"Content-Length: {len(body) if length is None else length}",
         *headers,
     ]

@@ -18,7 +18,7 @@ ROWS = PLANE.rows(2)
 GOOD = json.dumps({"inputs": ROWS.tolist()}).encode()
 BAD = b'{"inputs": [[1, 2, 3]]}'
 TIMEOUT_SECONDS = 1.0
-CHUNKED = b"POST /encode HTTP/1.1\r\nHost: latentserve\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKED = b"POST /encode HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 LEFT = 499
 
 

@@ -189,15 +189,15 @@ def _fields(message: Message) -> Iterable[tuple[bytes, bytes]]:
 def scope_of(
     head: RequestHead,
     state: dict[str, Any],
-    server: tuple[str, int] | None,
-    client: tuple[str, int] | None,
+    server: object,
+    client: object,
 ) -> Scope:
     """Describe a request to an application.
 
     Args:
         head: Of the request.
         state: The application's, from its start.
-        server: Address of this end of the connection.
+        server: Address of this end of the connection, as asyncio names it.
         client: Address of the other end.
     """
     return {

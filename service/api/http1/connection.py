@@ -91,6 +91,7 @@ class Connection(asyncio.Protocol):
         self._server_state = server_state
         self._app_state = app_state
         self._transport = cast("Transport", None)  # before there is a connection
+        self._peer: object = None
         self._writer = cast("ResponseWriter", None)
         self._context = contextvars.copy_context()
         self._partial_head: PartialHead | None = None
@@ -110,6 +111,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: BaseTransport) -> None:
         """Begin."""
         self._transport = cast("Transport", transport)
+        self._peer = transport.get_extra_info("peername")
         self._writer = ResponseWriter(
             self._transport,
             self._server_state,
@@ -269,7 +271,7 @@ class Connection(asyncio.Protocol):
         if endpoint is None:
             self._open_application(head, body)
             return
-        exchange = self._pipeline.open_exchange(endpoint, head)
+        exchange = self._pipeline.open_exchange(endpoint, head, self._peer)
         self.exchange = exchange
         try:
             self._pipeline.admit(exchange)
@@ -285,8 +287,7 @@ class Connection(asyncio.Protocol):
             _start_task(self._work(exchange, body))
 
     def _open_application(self, head: RequestHead, body: bytes | None) -> None:
-        transport = self._transport
-        addresses = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        addresses = self._transport.get_extra_info("sockname"), self._peer
         scope = scope_of(head, self._app_state, *addresses)
         application = ApplicationExchange(self._app, self, head, scope)
         self.application = application
@@ -404,7 +405,7 @@ class Connection(asyncio.Protocol):
         self._partial_head = None
         self.application = None
         self._writer.keep_alive = False
-        self._writer.write_reply(self._pipeline.refuse(error))
+        self._writer.write_reply(self._pipeline.refuse(error, self._peer))
         self._hang_up(reads_on=True)
 
     def _stop_reading(self, error: RequestError) -> None:

@@ -3,14 +3,14 @@
 from fastapi import APIRouter, Response
 
 from service import __version__
-from service.api.dependencies import CatalogDependency, StatusDependency
+from service.api.dependencies import NOT_STORED, CatalogDependency, StatusDependency
 from service.api.schemas import Liveness, NotReadyVersion, Readiness, ServiceVersion
 from service.bundle.manifest import SCHEMA_VERSION
 from service.inference.session import available_providers, onnxruntime_version
 
 _SERVICE_UNAVAILABLE = 503
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=[NOT_STORED])
 
 
 @router.get("/healthz")

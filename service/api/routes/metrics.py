@@ -36,7 +36,7 @@ def show_metrics(
     document, media_type = render(
         chain(counted, _worker_series(status), _version_series(catalog), [_build_series()]), accept
     )
-    return Response(document, headers={"content-type": media_type})
+    return Response(document, headers={"content-type": media_type, "cache-control": "no-store"})
 
 
 def _worker_series(status: ProcessStatus) -> Iterator[Series]:

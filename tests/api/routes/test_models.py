@@ -225,7 +225,7 @@ async def test_what_is_not_there_is_a_problem(
 async def test_models_are_only_read(client: Client, path: str) -> None:
     response = await client.post(path)
 
-    assert response.headers["allow"] == "GET"
+    assert response.headers["allow"] == "GET, HEAD"
     expect_problem(response, 405, "method-not-allowed")
 
 
