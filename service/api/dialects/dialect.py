@@ -89,6 +89,7 @@ class Endpoint(Protocol):
 
         Raises:
             RequestError: One of its kinds.
+            CostlyWork: It takes too long for the event loop: the pipeline calls again on a thread.
         """
         ...
 
@@ -105,6 +106,9 @@ class Endpoint(Protocol):
 
         Returns:
             The body, and every header that belongs to it but its length.
+
+        Raises:
+            CostlyWork: It takes too long for the event loop: the pipeline calls again on a thread.
         """
         ...
 
