@@ -5,7 +5,7 @@ than a slice is in Python objects at a time, but for the fields besides rows, wh
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sized
 from typing import Any
 
 from service.arrays import FloatArray
@@ -90,6 +90,7 @@ class SlicedBody:
                 if len(block) == 1:
                     self._check_row(number, first, last, row_format)
                 numbers = parse_items(self._body[first:last], parse_int=float)
+            _check_count(numbers, block)
             yield numbers
             number += len(block)
 
@@ -150,14 +151,15 @@ class SlicedBody:
             raise too_many_values(name, items.values, self._max_rows)
         values: list[object] = []
         for block in _blocks(items.spans):
-            values += self._parse(name, block[0][0], block[-1][1])
+            items_of_block = self._parse(name, block[0][0], block[-1][1])
+            _check_count(items_of_block, block)
+            values += items_of_block
         return values
 
     def _read_scalar(self, name: str, first: int, last: int) -> object:
-        value, *others = self._parse(name, first, last) or [None]
-        if others:
-            raise MalformedBody(NOT_JSON)
-        return value
+        values = self._parse(name, first, last)
+        _check_count(values, [(first, last)])
+        return values[0]
 
     def _parse(self, name: str, first: int, last: int) -> list[object]:
         if last - first > _MAX_VALUE_BYTES:
@@ -197,6 +199,16 @@ def _trimmed(body: bytes, first: int, last: int) -> Span:
     space = _SPACE.match(body, first, last)
     first = space.end() if space else first
     return first, first + len(body[first:last].rstrip(WHITE_SPACE))
+
+
+def _check_count(items: Sized, spans: list[Span]) -> None:
+    """Check that there was something in each span: between two commas may be nothing.
+
+    Raises:
+        MalformedBody: There are more or fewer items.
+    """
+    if len(items) != len(spans):
+        raise MalformedBody(NOT_JSON)
 
 
 def _blocks(spans: list[Span]) -> Iterator[list[Span]]:
