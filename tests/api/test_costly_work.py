@@ -31,7 +31,7 @@ from tests.bundles import PEOPLE, PLANE, STAMP, publish_tiny, tiny_model
 
 pytestmark = SHARED_LOOP
 
-PADDING = b" " * 2**20
+PADDING = b" " * 2**21
 ROWS = PLANE.rows(3)
 LARGE_BODY = json.dumps({"model": "plane", "inputs": ROWS.tolist()}).encode() + PADDING
 

@@ -33,8 +33,9 @@ from service.off_loop import require_thread
 # long at 4 to 12 kB, and 0.7 to 0.9 times as long at 30 kB: measured on rows of shapes (28, 28, 1),
 # (96, 1) and (8, 1), floats and integers.
 _MIN_UNWRAPPED_BYTES = 6 * 1024
-# A larger body is read slice by slice on a thread. Numbers of 1 MB are read in 3 to 20 ms.
-_MAX_WHOLE_BYTES = 1024 * 1024
+# A larger body is read slice by slice on a thread, which takes two to four times as long. Numbers
+# of 1 MB are read as a whole in 2 ms, and in 20 ms where they have one digit each.
+_MAX_WHOLE_BYTES = 1536 * 1024
 # So is a larger body that does not hold regular rows of numbers besides a few values: what takes a
 # Python object per value takes 10 ms for 64 kB.
 _MAX_OBJECTS_BYTES = 64 * 1024
@@ -212,7 +213,7 @@ class _UnwrappedRows(NamedTuple):
 def _holds_many(value: object) -> bool:
     """Whether a value holds so many values that Python objects of them take their time."""
     if isinstance(value, simdjson.Object):
-        return len(value) > MAX_FIELDS or any(map(_holds_many, value.values()))
+        return len(value) > MAX_FIELDS or any(_holds_many(value[name]) for name in value)
     if not isinstance(value, simdjson.Array):
         return False
     containers = (simdjson.Array, simdjson.Object)

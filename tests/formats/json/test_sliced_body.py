@@ -123,7 +123,7 @@ def test_very_many_of_anything_are_counted_before_they_become_objects(
     text: str, row_format: RowFormat, error: type[LatentServeError], detail: str
 ) -> None:
     body = text.encode()
-    assert len(body) > 2**20
+    assert len(body) > 2**19
     tracemalloc.start()
     try:
         with pytest.raises(error) as caught:
@@ -137,7 +137,7 @@ def test_very_many_of_anything_are_counted_before_they_become_objects(
 
 
 def test_fields_beside_rows_are_read_whatever_is_large() -> None:
-    padding = " " * 2**20
+    padding = " " * 2**21
     ids = ["a\u20ac[", 7, 10**25, "\\"] * 100
     fields = {"model": "a,b", "ids": ids, "conditions": {"c": [1.5] * 400, "d": "x"}, "x": [1]}
     text = json.dumps({"inputs": [[1, 2, 3, 4]] * 400, **fields}) + padding
@@ -160,7 +160,7 @@ def test_a_wrong_row_among_many_is_named() -> None:
 
 
 def test_rows_of_every_form_and_type_are_joined() -> None:
-    padding = " " * 2**20
+    padding = " " * 2**21
     typed = read(json.dumps({"inputs": [[41, True, "Oslo"], [None, False, 7]]}) + padding, PEOPLE)
     mixed = RowFormat(field="inputs", model="m", shape=(2, 1), max_rows=MAX_ROWS, has_channels=True)
 
@@ -172,7 +172,7 @@ def test_rows_of_every_form_and_type_are_joined() -> None:
 @pytest.mark.parametrize("rows", ["[]", "null", "1", '"a"', "{}", "[1, 2, 3, 4]", "", "1 2"])
 def test_what_is_not_a_list_of_rows_is_rejected_as_in_a_small_body(rows: str) -> None:
     outcomes: set[tuple[type[Exception], str]] = set()
-    for padding in ("", " " * 2**20):
+    for padding in ("", " " * 2**21):
         with pytest.raises(RequestError) as caught:
             read(f'{{"inputs": {rows}{padding}}}')
         outcomes.add((caught.type, str(caught.value)))

@@ -19,7 +19,7 @@ from tests.formats.formats import COLOR, TABLE, rows_of
 
 @given(rows=rows_of(COLOR) | rows_of(TABLE))
 def test_written_arrays_read_back_to_the_bit(rows: np.ndarray) -> None:
-    written = json.loads(write_json({"rows": rows, "threshold": None, "model": "a"}))
+    written = json.loads(bytes(write_json({"rows": rows, "threshold": None, "model": "a"})))
 
     assert (written["threshold"], written["model"]) == (None, "a")
     np.testing.assert_array_equal(np.array(written["rows"], np.float32), rows)
@@ -44,7 +44,7 @@ def test_written_scores_keep_their_precision() -> None:
     p_values = np.array([1 / 3, math.pi / 7], np.float64)
     anomalies = np.array([True, False])
 
-    written = json.loads(write_json({"p_values": p_values, "anomalies": anomalies}))
+    written = json.loads(bytes(write_json({"p_values": p_values, "anomalies": anomalies})))
 
     assert written == {"p_values": [1 / 3, math.pi / 7], "anomalies": [True, False]}
 
