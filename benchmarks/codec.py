@@ -107,11 +107,13 @@ def _bound(
 
 
 def _json_readers(body: bytes, row_format: RowFormat) -> dict[str, Work]:
+    max_rows = row_format.max_rows
+
     def array(lists: object) -> FloatArray:
         return np.array(lists, np.float32).reshape(-1, *row_format.shape)
 
     functions: dict[str, Work] = {
-        "latentserve": lambda: JsonBody(body, "inputs", ("model",)).rows(row_format),
+        "latentserve": lambda: JsonBody(body, "inputs", ("model",), max_rows).rows(row_format),
         "orjson, then NumPy": lambda: array(orjson.loads(body)["inputs"]),
         "json, then NumPy": lambda: array(json.loads(body)["inputs"]),
     }

@@ -32,6 +32,7 @@ from service.catalog.reconciler import Reconciler
 from service.errors import BodyTooLarge, LatentServeError, MethodNotAllowed, RequestError
 from service.log_config import request_id
 from service.metrics.recorder import STAGES, Recorder, Stages
+from service.off_loop import CostlyWork, run_on_thread
 from service.settings import Settings
 
 _SERVER_TIMING = ", ".join(f"{name};dur=%.3f" for name in STAGES).encode()
@@ -197,9 +198,13 @@ class Pipeline:
         endpoint, context, record = exchange.endpoint, exchange.context, exchange.record
         request_id.set(record.request_id)
         try:
-            request = endpoint.parse_request(
-                exchange.head, exchange.media_type, body, self._reconciler.catalog, context
-            )
+            catalog = self._reconciler.catalog
+            arguments = (exchange.head, exchange.media_type, body, catalog, context)
+            try:
+                request = endpoint.parse_request(*arguments)
+            except CostlyWork as costly:
+                with catalog.in_use():
+                    request = await run_on_thread(costly.size, endpoint.parse_request, *arguments)
             model = request.model
             record.model, record.version = model.name, model.version
             with model.in_use:
@@ -210,7 +215,12 @@ class Pipeline:
                 read_seconds = time.perf_counter() - record.started
                 result = await request.operation.run(model.autoencoder, request.work)
                 started = time.perf_counter()
-                content, headers = endpoint.write_response(request, result)
+                try:
+                    content, headers = endpoint.write_response(request, result)
+                except CostlyWork as costly:
+                    content, headers = await run_on_thread(
+                        costly.size, endpoint.write_response, request, result
+                    )
         except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # whatever it is, there is a response
             return self.reject(exchange, exchange.cause_of(error))
         write_seconds = time.perf_counter() - started

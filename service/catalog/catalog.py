@@ -1,6 +1,7 @@
 """Which versions of which models are there, which answer, and which one a request means."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -149,6 +150,15 @@ class Catalog:
             return self.defaults.versions[name]
         ready = [item.location.version for item in self.versions_of(name) if item.loaded]
         return max(ready, default=None)
+
+    @contextmanager
+    def in_use(self) -> Generator[None]:
+        """Keep every loaded version open, while it is not known yet which one a request means."""
+        with ExitStack() as stack:
+            for version in self:
+                if version.loaded is not None:
+                    stack.enter_context(version.loaded.in_use)
+            yield
 
     def resolve(self, name: str | None, version: int | None) -> LoadedModel:
         """Find the model that a request means.

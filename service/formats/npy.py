@@ -1,6 +1,7 @@
 """NumPy's ``.npy`` files: arrays with their type and shape."""
 
 import io
+import threading
 import warnings
 from functools import lru_cache
 from math import prod
@@ -18,6 +19,7 @@ _HEADERS = {
     (1, 0): npy_format.read_array_header_1_0,
     (2, 0): npy_format.read_array_header_2_0,
 }
+_WARNING_FILTERS = threading.Lock()
 _NUMBERS = "fiu"
 _MAX_AXES = 32
 _MAX_AXIS_LENGTH = 2**63 - 1
@@ -90,7 +92,8 @@ def _read_header(body: bytes) -> tuple[Shape, bool, np.dtype[Any], memoryview]:
 def _parse_header(body: bytes) -> _Header:
     stream = io.BytesIO(body)
     try:
-        with warnings.catch_warnings():
+        # Filters of warnings are the process's; large bodies are read on other threads.
+        with _WARNING_FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the client's text
             read_header = _HEADERS[npy_format.read_magic(stream)]
             shape, fortran_order, dtype = read_header(stream)

@@ -4,11 +4,12 @@ The slow path: tables with typed columns take it in both directions, and request
 did not accept take it to find out what is wrong with which row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.arrays import FloatArray
 from service.bundle.manifest import ColumnSpec
@@ -32,38 +33,63 @@ def rows_from_lists(rows: object, row_format: RowFormat) -> FloatArray:
         InvalidInput: Rows of another shape, or values of another type.
         TooManyRows: More rows than the limit.
     """
-    items = _rows_in(rows, row_format)
-    if row_format.typed_columns:
-        numbers = row_format.prepared_columns.numbers(items)
-        if numbers is not None:
-            return row_format.cast(numbers)
-    values: list[list[float]] = []
+    if not isinstance(rows, list):
+        detail = f"{row_format.field} is {json_type(rows)}; a list of rows is expected"
+        raise InvalidInput.at(f"/{row_format.field}", detail)
+    items = cast("list[object]", rows)
+    row_format.check_row_count(len(items))
+    return rows_from_blocks([items], row_format, len(items))
+
+
+def rows_from_blocks(
+    blocks: Iterable[list[object] | FloatArray], row_format: RowFormat, count: int
+) -> FloatArray:
+    """Convert rows that come one block after another, as ``rows_from_lists`` does.
+
+    Args:
+        blocks: Rows of plain Python values, one or more in each block; or arrays of the shape of
+            these rows.
+        row_format: What they should be.
+        count: Number of all rows, which has been checked.
+    """
+    arrays: list[NDArray[np.floating]] = []
     field_errors: list[FieldError] = []
-    for number, row in enumerate(items):
+    first = 0
+    for block in blocks:
+        if isinstance(block, np.ndarray):
+            arrays.append(block.reshape(len(block), -1))
+        else:
+            if first == 0 and not isinstance(block[0], list) and count == row_format.size:
+                field = row_format.field
+                detail = f"{field} is one row; a list of rows is expected: put it in a list"
+                raise InvalidInput.at(f"/{field}", detail)
+            arrays.append(_numbers_of(block, first, row_format, field_errors))
+        first += len(block)
+        if len(field_errors) == MAX_ERRORS:
+            break
+    if field_errors:
+        raise invalid_rows_error(field_errors)
+    return row_format.cast(np.concatenate(arrays))
+
+
+def _numbers_of(
+    rows: list[object], first: int, row_format: RowFormat, field_errors: list[FieldError]
+) -> NDArray[np.float64]:
+    """Convert rows, and add what is wrong to a list of errors until it is full."""
+    if row_format.typed_columns:
+        numbers = row_format.prepared_columns.numbers(rows)
+        if numbers is not None:
+            return numbers
+    values: list[list[float]] = []
+    for number, row in enumerate(rows, first):
         try:
             values.append(_row_values(row, row_format))
         except ValueError as error:
-            field_errors.append(
-                FieldError(f"/{row_format.field}/{number}", f"row {number} {error}")
-            )
+            pointer = f"/{row_format.field}/{number}"
+            field_errors.append(FieldError(pointer, f"row {number} {error}"))
             if len(field_errors) == MAX_ERRORS:
                 break
-    if field_errors:
-        raise invalid_rows_error(field_errors)
-    return row_format.cast(np.array(values, np.float64))
-
-
-def _rows_in(rows: object, row_format: RowFormat) -> list[object]:
-    """Check that a value is a list of an accepted number of items that may be rows."""
-    field, pointer = row_format.field, f"/{row_format.field}"
-    if not isinstance(rows, list):
-        raise InvalidInput.at(pointer, f"{field} is {json_type(rows)}; a list of rows is expected")
-    items = cast("list[object]", rows)
-    row_format.check_row_count(len(items))
-    if not isinstance(items[0], list) and len(items) == row_format.size:
-        detail = f"{field} is one row; a list of rows is expected: put it in a list"
-        raise InvalidInput.at(pointer, detail)
-    return items
+    return np.array(values, np.float64)
 
 
 def _row_values(row: object, row_format: RowFormat) -> list[float]:

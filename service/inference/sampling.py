@@ -16,6 +16,11 @@ from service.errors import InvalidManifest
 class Prior(Protocol):
     """A density over codes that can be drawn from."""
 
+    @property
+    def dimensions(self) -> int:
+        """Dimensions of the codes it draws."""
+        ...
+
     def draw(
         self, count: int, generator: np.random.Generator, temperature: float = 1.0
     ) -> FloatArray:
@@ -43,7 +48,8 @@ class StandardNormal:
             Codes, shape (count, dimensions).
         """
         noise = generator.standard_normal((count, self.dimensions))
-        return (temperature * noise).astype(np.float32)
+        noise *= temperature
+        return noise.astype(np.float32)
 
 
 @dataclass(frozen=True)

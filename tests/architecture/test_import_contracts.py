@@ -66,6 +66,7 @@ OPEN_TO_TRAINING = {
     "service.catalog",
     "service.errors",
     "service.inference",
+    "service.off_loop",
     "service.operations",
     "service.request_context",
 }

@@ -122,7 +122,7 @@ def test_typed_rows_are_the_same_after_conversion_to_numbers_and_back(
 ) -> None:
     body = json.dumps({"inputs": rows}).encode()
 
-    numbers = JsonBody(body, "inputs", ()).rows(PEOPLE)
+    numbers = JsonBody(body, "inputs", (), MAX_ROWS).rows(PEOPLE)
 
     assert rows_to_lists(numbers, COLUMNS) == [list(row) for row in rows]
 

@@ -119,6 +119,7 @@ class Endpoint(Protocol):
 
         Raises:
             RequestError: One of its kinds.
+            CostlyWork: It takes too long for the event loop: the pipeline calls again on a thread.
         """
         ...
 
@@ -136,6 +137,9 @@ class Endpoint(Protocol):
 
         Returns:
             The body, and every header that belongs to it but its length.
+
+        Raises:
+            CostlyWork: It takes too long for the event loop: the pipeline calls again on a thread.
         """
         ...
 

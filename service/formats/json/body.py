@@ -8,18 +8,38 @@ import simdjson
 from numpy.typing import NDArray
 
 from service.arrays import FloatArray
-from service.errors import InvalidInput, MalformedBody
+from service.errors import MalformedBody
 from service.formats.json.lists_of_one import unwrap
-from service.formats.json.nesting import exceeds, have_lengths, is_array, lists_in, shape_of
-from service.formats.json.parsing import REPEATED_FIELD, numbers_in, parse_object, plain_value
+from service.formats.json.nesting import have_lengths, is_array, lists_in, shape_of
+from service.formats.json.parsing import (
+    REPEATED_FIELD,
+    OversizedNumberError,
+    numbers_in,
+    parse_object,
+    plain_value,
+)
+from service.formats.json.sliced_body import (
+    MAX_FIELDS,
+    SlicedBody,
+    missing_rows,
+    too_many_fields,
+    too_many_values,
+)
 from service.formats.row_format import RowFormat
 from service.formats.row_lists import rows_from_lists
+from service.off_loop import require_thread
 
 # Reading a body without its lists of one number takes 1.5 times as long as with them at 1 kB, as
 # long at 4 to 12 kB, and 0.7 to 0.9 times as long at 30 kB: measured on rows of shapes (28, 28, 1),
 # (96, 1) and (8, 1), floats and integers.
 _MIN_UNWRAPPED_BYTES = 6 * 1024
-_MAX_BYTES_PER_VALUE = 64  # brackets, spaces and digits of a value, in the most generous layout
+# A larger body is read slice by slice on a thread, which takes two to four times as long. Numbers
+# of 1 MB are read as a whole in 2 ms, and in 20 ms where they have one digit each.
+_MAX_WHOLE_BYTES = 1536 * 1024
+# So is a larger body that does not hold regular rows of numbers besides a few values: what takes a
+# Python object per value takes 10 ms for 64 kB.
+_MAX_OBJECTS_BYTES = 64 * 1024
+_MAX_QUICK_VALUES = 1024
 
 
 class JsonBody:
@@ -29,7 +49,8 @@ class JsonBody:
     be: so the fields come first, the rows after them.
 
     Example:
-        >>> body = JsonBody(b'{"model": "plane", "inputs": [[1, 2], [3, 4]]}', "inputs", ["model"])
+        >>> text = b'{"model": "plane", "inputs": [[1, 2], [3, 4]]}'
+        >>> body = JsonBody(text, "inputs", ["model"], max_rows=10)
         >>> body.fields
         {'model': 'plane'}
         >>> row_format = RowFormat(field="inputs", model="plane", shape=(2,), max_rows=10)
@@ -42,23 +63,46 @@ class JsonBody:
             not among the options.
     """
 
-    def __init__(self, body: bytes, rows_field: str | None, options: Collection[str]) -> None:
+    def __init__(
+        self,
+        body: bytes,
+        rows_field: str | None,
+        options: Collection[str],
+        max_rows: int,
+    ) -> None:
         """Parse a body.
 
         Args:
             body: UTF-8 JSON text.
             rows_field: Name of the field that holds rows, if the call takes any.
             options: Names of the other fields; the values of unknown fields are not converted.
+            max_rows: Rows of one request at most; a list beside rows has no more values.
 
         Raises:
             MalformedBody: The text is not a JSON object, or repeats a field.
+            InvalidInput: It has too many fields, or a field too many values.
+            CostlyWork: It has to be read on a thread, and this is an event loop's.
         """
         self._body = body
         self._rows_field = rows_field
         self._options = options
+        self._max_rows = max_rows
         self._unwrapped: _UnwrappedRows | None = None
-        if not self._read_unwrapped():
-            self._read(parse_object(body))
+        self._sliced: SlicedBody | None = None
+        if len(body) > _MAX_WHOLE_BYTES:
+            self._slice()
+        elif not self._read_unwrapped():
+            try:
+                self._read(parse_object(body, _MAX_OBJECTS_BYTES))
+            except OversizedNumberError:
+                self._slice()
+
+    def _slice(self) -> SlicedBody:
+        """Read the body slice by slice from here on."""
+        require_thread(len(self._body))
+        self._sliced = SlicedBody(self._body, self._rows_field, self._options, self._max_rows)
+        self.fields = self._sliced.fields
+        return self._sliced
 
     def _read_unwrapped(self) -> bool:
         """Read the body without its lists of one number, if that is how its numbers come."""
@@ -81,9 +125,17 @@ class JsonBody:
         return True
 
     def _read(self, document: Mapping[str, Any]) -> None:
+        if len(document) > MAX_FIELDS:
+            raise too_many_fields("", len(document))
         self._names = list(document)
         if len(set(self._names)) != len(self._names):
             raise MalformedBody(REPEATED_FIELD)
+        if len(self._body) > _MAX_OBJECTS_BYTES and any(
+            name in self._options and name != self._rows_field and _holds_many(document[name])
+            for name in self._names
+        ):
+            self._slice()
+            return
         # Values are fetched by name: simdjson's items() makes Python objects of every number.
         self._rows: object = None
         self.fields: dict[str, Any] = {}
@@ -91,7 +143,13 @@ class JsonBody:
             if name == self._rows_field:
                 self._rows = document[name]
             else:
-                self.fields[name] = plain_value(document[name]) if name in self._options else None
+                known = name in self._options
+                self.fields[name] = self._option(name, document[name]) if known else None
+
+    def _option(self, name: str, value: object) -> object:
+        if isinstance(value, simdjson.Array) and len(value) > self._max_rows:
+            raise too_many_values(name, len(value), self._max_rows)
+        return plain_value(value)
 
     def rows(self, row_format: RowFormat) -> FloatArray:
         """Return the rows of the request.
@@ -105,22 +163,22 @@ class JsonBody:
         Raises:
             InvalidInput: The field is missing, or holds something else.
             TooManyRows: More rows than the limit.
+            CostlyWork: The rows have to be read on a thread, and this is an event loop's.
         """
+        if self._sliced is not None:
+            return self._sliced.rows(row_format)
         if self._rows_field not in self._names:
-            field = row_format.field
-            raise InvalidInput.at(
-                f"/{field}", f"the body has no field {field}; a list of rows is expected"
-            )
+            raise missing_rows(row_format.field)
         if isinstance(self._rows, simdjson.Array):
             row_format.check_row_count(len(self._rows))
             numbers = None if row_format.typed_columns else self._numbers(self._rows, row_format)
             if numbers is not None:
                 return row_format.cast(numbers)
-            if self._unwrapped:  # errors are those of the body as it was sent
-                self._unwrapped = None
-                self._read(parse_object(self._body))
-            if len(self._body) > _MAX_BYTES_PER_VALUE * row_format.size * len(self._rows):
-                _reject_long_rows(self._rows, row_format)
+        if len(self._body) > _MAX_OBJECTS_BYTES:
+            return self._slice().rows(row_format)
+        if self._unwrapped:  # errors are those of the body as it was sent
+            self._unwrapped = None
+            self._read(parse_object(self._body))
         return rows_from_lists(plain_value(self._rows), row_format)
 
     def _numbers(self, rows: simdjson.Array, row_format: RowFormat) -> NDArray[np.float64] | None:
@@ -152,15 +210,11 @@ class _UnwrappedRows(NamedTuple):
     lists: int
 
 
-def _reject_long_rows(rows: simdjson.Array, row_format: RowFormat) -> None:
-    """Reject a row of very many values before a Python object is made of each.
-
-    Raises:
-        InvalidInput: There is such a row.
-    """
-    for number, row in enumerate(rows):
-        if exceeds(row, row_format.shape):
-            raise InvalidInput.at(
-                f"/{row_format.field}/{number}",
-                f"row {number} has too many values; {row_format.expected}",
-            )
+def _holds_many(value: object) -> bool:
+    """Whether a value holds so many values that Python objects of them take their time."""
+    if isinstance(value, simdjson.Object):
+        return len(value) > MAX_FIELDS or any(_holds_many(value[name]) for name in value)
+    if not isinstance(value, simdjson.Array):
+        return False
+    containers = (simdjson.Array, simdjson.Object)
+    return len(value) > _MAX_QUICK_VALUES or any(isinstance(item, containers) for item in value)

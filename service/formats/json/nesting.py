@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from itertools import accumulate
-from math import prod
 from operator import mul
 from typing import Any, cast
 
@@ -80,11 +79,11 @@ def is_array(body: bytes, fields: Mapping[str, object], name: str, shape: Shape)
         if not _opens_more_lists(body, lists):
             return True
     expected = [
-        b":" + (_array_skeleton(shape) if field == name else _skeleton(value))
+        b":" + (array_skeleton(shape) if field == name else _skeleton(value))
         for field, value in fields.items()
     ]
     text = body if _has_no_texts(body, fields) else _STRINGS.sub(b"", body)
-    return text.translate(None, _NOT_SKELETON) == b"{" + b",".join(expected) + b"}"
+    return without_values(text) == b"{" + b",".join(expected) + b"}"
 
 
 def _opens_more_lists(body: bytes, lists: int) -> bool:
@@ -104,7 +103,18 @@ def _has_no_texts(body: bytes, fields: Mapping[str, object]) -> bool:
     return quotes == 2 * len(fields) and all(map(str.isidentifier, fields))
 
 
-def _array_skeleton(shape: Shape) -> bytes:
+def without_values(text: bytes) -> bytes:
+    """Return brackets, commas and colons of a text; those within strings too."""
+    return text.translate(None, _NOT_SKELETON)
+
+
+def array_skeleton(shape: Shape) -> bytes:
+    """Return the brackets and commas of an array of a shape.
+
+    Example:
+        >>> array_skeleton((2, 3))
+        b'[[,,],[,,]]'
+    """
     skeleton = b""
     for length in reversed(shape):
         skeleton = b"[" + b",".join([skeleton] * length) + b"]"
@@ -127,15 +137,6 @@ def shape_of(value: object) -> Shape:
         shape.append(len(value))
         value = value[0] if len(value) else None
     return tuple(shape)
-
-
-def exceeds(value: object, shape: Shape) -> bool:
-    """Whether a value holds more values than an array of a shape, or is nested more deeply."""
-    if not isinstance(value, simdjson.Array):
-        return isinstance(value, simdjson.Object)
-    if not shape or len(value) > prod(shape):
-        return True
-    return any(exceeds(item, shape[1:]) for item in value)
 
 
 def depth(body: bytes) -> int:

@@ -20,7 +20,7 @@ class Job:
         "exclusive",
         "finished_rows",
         "inputs",
-        "piece_outputs",
+        "joined",
         "result",
         "rows",
         "taken",
@@ -46,7 +46,7 @@ class Job:
         self.waiting_since = time.perf_counter()
         self.taken = 0
         self.finished_rows = 0
-        self.piece_outputs: dict[int, Arrays] | None = None
+        self.joined: Arrays | None = None
 
     def take(self, max_rows: int, now: float) -> "Piece":
         """Cut off the next rows, up to ``max_rows`` of them.
@@ -66,13 +66,17 @@ class Job:
         if piece.is_whole:
             complete = outputs
         else:
-            self.piece_outputs = self.piece_outputs or {}
-            self.piece_outputs[piece.first] = outputs
+            if self.joined is None:
+                self.joined = tuple(
+                    [np.empty((self.rows, *array.shape[1:]), array.dtype) for array in outputs]
+                )
+            # Piece by piece: to join all of them at the end would hold the event loop.
+            for joined, array in zip(self.joined, outputs, strict=True):
+                joined[piece.first : piece.last] = array
             self.finished_rows += piece.rows
             if self.finished_rows < self.rows:
                 return
-            ordered = [self.piece_outputs[first] for first in sorted(self.piece_outputs)]
-            complete = tuple([np.concatenate(column) for column in zip(*ordered, strict=True)])
+            complete = self.joined
         if not self.result.done():
             self.result.set_result(complete)
 

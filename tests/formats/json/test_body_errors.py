@@ -113,7 +113,6 @@ MANY = 200_000
         "[" + "1," * MANY + "1]",
         "[" + "{}," * MANY + "1]",
         '{"a": [' + "1," * MANY + "1]}",
-        "[" * 900 + "1" + "]" * 900,
     ],
     ids=lambda row: row[:12],
 )
@@ -134,7 +133,7 @@ def test_a_row_of_very_many_values_is_rejected_before_they_are_converted(
 @pytest.mark.parametrize("beyond", ["1e999", "9" * 30])
 def test_very_many_values_beside_an_oversized_number_are_not_visited(beyond: str) -> None:
     lists = "[]," * 100_000
-    with pytest.raises(InvalidInput, match="row 0 has 100001 lists; at most 6 values"):
+    with pytest.raises(InvalidInput, match="row 0 has too many values; model image takes 6"):
         read(f'{{"inputs": [[{lists}[]], [{beyond}]]}}', GRAY)
 
 

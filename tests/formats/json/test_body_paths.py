@@ -12,7 +12,7 @@ from service.formats.json import body as json_body
 from service.formats.json import lists_of_one
 from service.formats.json.body import JsonBody
 from service.formats.row_format import RowFormat
-from tests.formats.formats import GRAY, SERIES, TABLE, format_of, formats, rows_of
+from tests.formats.formats import GRAY, MAX_ROWS, SERIES, TABLE, format_of, formats, rows_of
 from tests.formats.json.bodies import EVERY_PATH, OPTIONS, Sizes, forbid_slow_path, in_form, read
 
 COLUMN = format_of((1,), field="codes")
@@ -148,8 +148,11 @@ def test_a_damaged_body_has_the_same_outcome_on_every_path(data: st.DataObject) 
             patch.setattr(lists_of_one, "_BLOCK_BYTES", 3)
             sizes.apply(patch)
             found.append(outcome(text.encode(), row_format))
+    *whole, sliced = found
 
-    assert all(one == found[0] for one in found)
+    assert all(one == whole[0] for one in whole)
+    # Slices are read until something is wrong, so of two errors another one may be found.
+    assert sliced == whole[0] or not (isinstance(sliced, bytes) or isinstance(whole[0], bytes))
 
 
 @on_every_path
@@ -212,7 +215,7 @@ def test_lists_of_one_are_read_beside_any_field(
     sizes.apply(monkeypatch)
     rows = "[[[1], [2], [3], [4], [5e0]]]"
     for body in (f'{{{others}"inputs": {rows}}}', f'{{"inputs": {rows}, {others[:-2]}}}'):
-        found = JsonBody(body.encode(), "inputs", OPTIONS)
+        found = JsonBody(body.encode(), "inputs", OPTIONS, MAX_ROWS)
         assert found.fields == {
             name: value for name, value in json.loads(body).items() if name != "inputs"
         }

@@ -60,7 +60,7 @@ def test_an_array_is_rounded_or_where_numbers_are_too_wide_exact(
 ) -> None:
     written = write_json({"model": "a", "rows": values, "seed": 3}, decimals)
 
-    answer = json.loads(written, parse_float=Decimal, parse_int=Decimal)
+    answer = json.loads(bytes(written), parse_float=Decimal, parse_int=Decimal)
     assert list(answer) == ["model", "rows", "seed"]
     assert np.shape(answer["rows"]) == values.shape
     bound = Decimal(1).scaleb(-decimals) / 2
@@ -113,7 +113,7 @@ def test_what_is_not_a_float32_array_is_written_exactly() -> None:
 
     written = write_json({"p_values": p_values, "threshold": 0.123456, "warnings": None}, 1)
 
-    assert json.loads(written) == {
+    assert json.loads(bytes(written)) == {
         "p_values": p_values.tolist(),
         "threshold": 0.123456,
         "warnings": None,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from service.formats.json import nesting
-from service.formats.json.nesting import depth, exceeds, have_lengths, is_array, lists_in, shape_of
+from service.formats.json.nesting import depth, have_lengths, is_array, lists_in, shape_of
 
 shapes = hnp.array_shapes(max_dims=4, max_side=4)
 
@@ -64,14 +64,6 @@ def test_a_list_too_many_is_found_in_lists_and_in_the_text(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(nesting, "_VISITED_LIST_BYTES", visited_list_bytes)
             assert is_array(body, fields, "rows", shape) == expected
-
-
-def test_more_values_or_lists_than_an_array_has_exceed_it() -> None:
-    assert not exceeds(parse([[1, 2], [3, 4]]), (2, 2))
-    assert not exceeds(parse([1, 2, 3, 4]), (2, 2))
-    assert exceeds(parse([1, 2, 3, 4, 5]), (2, 2))
-    assert exceeds(parse([[1, 2], [[3], 4]]), (2, 2))
-    assert exceeds(parse([{}]), (2, 2))
 
 
 @pytest.mark.parametrize(

@@ -303,7 +303,8 @@ async def test_very_many_wrong_options_cost_no_more_than_a_few(client: Client) -
         assert len(expect_problem(response, 422, "invalid-input")["errors"]) == 1
     many = dict.fromkeys(map(str, range(50_000)), 1)
     response = await client.call("encode", model="plane", inputs=ROWS, **many)
-    assert len(expect_problem(response, 422, "invalid-input")["errors"]) == 10
+    (error,) = expect_problem(response, 422, "invalid-input")["errors"]
+    assert error == {"pointer": "", "detail": "the body has 50002 fields; at most 64 are read"}
 
 
 @pytest.mark.parametrize(
