@@ -5,9 +5,11 @@ Example:
     3
 """
 
+import codecs
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +22,7 @@ from training.recipe.recipe import Recipe
 Part = TypeVar("Part", bound=RecipePart)
 
 SHIPPED_RECIPES = Path(__file__).parents[1] / "recipes"
+MAX_RECIPE_BYTES = 1_000_000
 _MESSAGES = {
     "extra_forbidden": "unknown field",
     "missing": "missing field",
@@ -42,15 +45,10 @@ def load_recipe(reference: str, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises:
         RecipeNotFound: There is neither such a recipe nor such a file.
-        RecipeError: The file is not TOML, a field is wrong, or an override names an unknown field.
+        RecipeError: The file cannot be read or is not TOML, a field is wrong, or an override names
+            an unknown field.
     """
-    path = _recipe_path(reference)
-    try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"recipe {reference} is not TOML: {error}") from error
-    except OSError as error:
-        raise RecipeError(f"recipe {reference} cannot be read: {error.strerror}") from error
+    fields = _parse_toml(_read_text(reference), reference)
     for override in overrides:
         _apply_override(fields, override)
     return parse_recipe(fields, reference)
@@ -83,8 +81,33 @@ def parse_part(part: type[Part], fields: Mapping[str, Any], reference: str) -> P
     try:
         # Strict validation of JSON accepts arrays as tuples. TOML's dates raise TypeError.
         return part.model_validate_json(json.dumps(fields))
-    except (ValidationError, TypeError) as error:
+    except (ValidationError, TypeError, RecursionError) as error:
         raise RecipeError(f"{reference}: {_first_error(error, fields)}") from error
+
+
+def _read_text(reference: str) -> str:
+    """Read a recipe as UTF-8, with or without a byte order mark."""
+    path = _recipe_path(reference)
+    try:
+        with path.open("rb") as file:  # a pipe too: sizes are not known beforehand
+            raw = file.read(MAX_RECIPE_BYTES + 1)
+    except OSError as error:
+        raise RecipeError(f"recipe {reference} cannot be read: {error.strerror}") from error
+    if len(raw) > MAX_RECIPE_BYTES:
+        raise RecipeError(f"recipe {reference} has more than {MAX_RECIPE_BYTES} bytes")
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in raw:
+        raise RecipeError(
+            f"recipe {reference} is UTF-16, UTF-32 or no text: save it as UTF-8, which TOML is"
+            " written in"
+        )
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise RecipeError(
+            f"recipe {reference} is not UTF-8: byte 0x{raw[error.start]:02x} in line {line}; save"
+            " it as UTF-8, which TOML is written in"
+        ) from error
 
 
 def _recipe_path(reference: str) -> Path:
@@ -92,12 +115,44 @@ def _recipe_path(reference: str) -> Path:
     if reference in shipped_recipe_names():
         return shipped
     path = Path(reference)
-    if path.is_file():
-        return path
-    raise RecipeNotFound(
-        f"recipe {reference!r} not found: give the path of a TOML file, or one of"
-        f" {', '.join(shipped_recipe_names())}"
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _not_found(path) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise RecipeNotFound(f"recipe {reference!r} cannot be read: {reason}") from error
+    if path.is_dir():
+        inside = sorted(entry.name for entry in path.glob("*.toml"))
+        hint = f"; in it are {', '.join(inside)}" if inside else ""
+        raise RecipeError(f"recipe {reference} is a folder, expected a TOML file{hint}")
+    return path
+
+
+def _not_found(path: Path) -> RecipeNotFound:
+    names = shipped_recipe_names()
+    beside = {str(entry): entry.name for entry in path.parent.glob("*.toml")}
+    near = get_close_matches(path.name.removesuffix(".toml"), names, 1)
+    near += [
+        place
+        for place, name in beside.items()
+        if get_close_matches(path.name.removesuffix(".toml"), [name.removesuffix(".toml")], 1)
+    ]
+    meant = f": did you mean {' or '.join(near)}? Else" if near else ":"
+    return RecipeNotFound(
+        f"recipe {str(path)!r} not found{meant} give the path of a TOML file, or one of"
+        f" {', '.join(names)}"
     )
+
+
+def _parse_toml(text: str, reference: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        lines = f", after line {len(text.splitlines())}" if "end of document" in str(error) else ""
+        raise RecipeError(f"recipe {reference} is not TOML: {error}{lines}") from error
+    except RecursionError as error:
+        raise RecipeError(f"recipe {reference} is not a recipe: nested too deeply") from error
 
 
 def _apply_override(fields: dict[str, Any], override: str) -> None:
@@ -125,11 +180,15 @@ def _item(target: Any, step: str) -> Any:
 def _toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 
-def _first_error(error: ValidationError | TypeError, fields: Mapping[str, Any]) -> str:
+def _first_error(
+    error: ValidationError | TypeError | RecursionError, fields: Mapping[str, Any]
+) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
     if isinstance(error, TypeError):
         return "a recipe takes no dates and times"
     first = error.errors(include_url=False, include_input=False)[0]
