@@ -1,5 +1,6 @@
 """Command line of training: ``latentserve-train``."""
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -13,19 +14,15 @@ from rich.table import Table
 
 from service.bundle.storage import read_bundle_at
 from service.catalog.verification import replay_golden
-from service.errors import LatentServeError
+from training.command_errors import errors_as_messages, missing_libraries_named
 from training.data.data_files import cache_dir
 from training.data.source_registry import recipe_source
-from training.errors import RecipeError
 from training.fitting.progress import show_progress
 from training.recipe.files import load_recipe
 
 if TYPE_CHECKING:
     from training.pipeline import Publication
 
-FAILURE_EXIT_CODE = 1
-RECIPE_EXIT_CODE = 2  # that of wrong usage
-INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT
 STANDARD_ERROR = 2
 
 app = typer.Typer(
@@ -35,7 +32,17 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-output = Console()
+
+
+class Output(Console):
+    """A console that raises where nothing reads it any more; Rich would end without a word."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error that is being handled."""
+        raise BrokenPipeError
+
+
+output = Output()
 errors = Console(stderr=True)
 
 
@@ -62,20 +69,35 @@ def train(
             help="Publish although gates fail; the reason is written into the manifest.",
         ),
     ] = None,
+    *,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Wait for another process that trains the same recipe."),
+    ] = False,
+    rehearsal: Annotated[
+        bool,
+        typer.Option(help="Go through all later steps on a few rows before the first epoch."),
+    ] = True,
 ) -> None:
     """Train a recipe and publish its bundle; an interrupted run continues."""
-    with _errors_as_messages():
+    with errors_as_messages(errors):
         if allow is not None and not allow.strip():
             raise typer.BadParameter("expected a reason", param_hint="--allow")
         configuration = load_recipe(recipe, overrides or [])
         recipe_source(configuration)  # rejects an unknown data source
-        with _without_native_messages():
+        with _without_native_messages(), missing_libraries_named():
             # TensorFlow takes seconds to import: a wrong recipe is rejected before.
             from training.pipeline import train_and_publish  # noqa: PLC0415
 
-        progress = show_progress(output, configuration.max_epochs)
-        runs_dir = runs or cache_dir() / "runs"
-        publication = train_and_publish(configuration, models, runs_dir, progress, allow)
+        publication = train_and_publish(
+            configuration,
+            models,
+            runs or cache_dir() / "runs",
+            show_progress(output, configuration.max_epochs),
+            allow,
+            announce=_announce if wait else None,
+            rehearse=rehearsal,
+        )
         _show_publication(publication)
 
 
@@ -86,7 +108,7 @@ def verify(
     ],
 ) -> None:
     """Check every digest of a bundle and replay its golden vectors."""
-    with _errors_as_messages():
+    with errors_as_messages(errors):
         content = read_bundle_at(bundle)
         deviation = replay_golden(content)
         output.print(
@@ -100,20 +122,22 @@ def verify(
 
 def main() -> None:
     """Run the command line."""
+    _open_missing_descriptors()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may not have every letter
     app()
 
 
-@contextmanager
-def _errors_as_messages() -> Iterator[None]:
-    try:
-        yield
-    except LatentServeError as error:
-        errors.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        wrong_recipe = isinstance(error, RecipeError)
-        raise typer.Exit(RECIPE_EXIT_CODE if wrong_recipe else FAILURE_EXIT_CODE) from error
-    except KeyboardInterrupt as interrupt:
-        errors.print("interrupted; the same command continues after the last finished epoch")
-        raise typer.Exit(INTERRUPTED_EXIT_CODE) from interrupt
+def _open_missing_descriptors() -> None:
+    """Open what the program was started without; a checkpoint would become its standard error."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
+        pass
+    os.close(descriptor)
+
+
+def _announce(sentence: str) -> None:
+    errors.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -122,7 +146,8 @@ def _without_native_messages() -> Iterator[None]:
 
     They write to the file descriptor and not to ``sys.stderr``, so the descriptor is redirected.
     """
-    sys.stderr.flush()
+    if sys.stderr is not None:
+        sys.stderr.flush()
     kept = os.dup(STANDARD_ERROR)
     null = os.open(os.devnull, os.O_WRONLY)
     try:

@@ -2,12 +2,17 @@
 
     LatentServeError
     └── TrainingError
+        ├── LibraryMissing
         ├── RecipeError
         │   └── RecipeNotFound
         ├── DatasetError
         │   ├── DatasetUnavailable
         │   └── DatasetCorrupted
+        ├── FolderUnusable
+        ├── RunInUse
+        ├── RehearsalFailed
         ├── TrainingDiverged
+        ├── MemoryExhausted
         ├── RunCorrupted
         ├── ExportFailed
         ├── ParityMismatch
@@ -21,6 +26,10 @@ from service.errors import LatentServeError
 
 class TrainingError(LatentServeError):
     """Root of what training raises, before a bundle exists."""
+
+
+class LibraryMissing(TrainingError):
+    """A library that training needs is not installed, or cannot be loaded."""
 
 
 class RecipeError(TrainingError):
@@ -43,12 +52,28 @@ class DatasetCorrupted(DatasetError):
     """A data file does not have the digest of the public original, or cannot be parsed."""
 
 
+class FolderUnusable(TrainingError):
+    """A folder for results is not a folder, cannot be written, or has no room for them."""
+
+
+class RunInUse(TrainingError):
+    """Another process has the folder of this run locked."""
+
+
+class RehearsalFailed(TrainingError):
+    """The steps after training fail on a few rows and initial weights; nothing was trained."""
+
+
 class TrainingDiverged(TrainingError):
     """The objective is not finite, and no later epoch would make it finite."""
 
 
+class MemoryExhausted(TrainingError):
+    """A batch, a network or the data does not fit into memory."""
+
+
 class RunCorrupted(TrainingError):
-    """The checkpoint of a run cannot be read, or is not one of the model being trained."""
+    """The checkpoint of a run cannot be read, or is of another model or of other data."""
 
 
 class ExportFailed(TrainingError):

@@ -10,36 +10,37 @@ Example, as the command ``latentserve-train train digits-stacked`` runs:
     ``train_and_publish(recipe, Path("models"), Path("runs"), progress)``
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from service.bundle.manifest import REPORT_FILE, Metric
+from service.bundle.manifest import REPORT_FILE, Manifest, Metric
 from service.bundle.storage import BundleLocation, publish_bundle, read_bundle
 from service.catalog.verification import replay_golden
-from training.data.scaling import fit_scaling
-from training.data.source import DataDescription
-from training.data.source_registry import recipe_source
-from training.data.splitting import Split, split_source
-from training.errors import GatesFailed
+from training.errors import FolderUnusable, GatesFailed
 from training.evaluation.assessing import assess
 from training.evaluation.assessment import GateResult
 from training.evaluation.gates import waive_gates
-from training.export.conversion import export_graph
 from training.export.exported_model import ExportedModel
-from training.export.fitted_scorer import fit_scorers
-from training.export.graph_functions import graph_functions
-from training.export.graph_runner import GraphRunner
-from training.export.parity import check_parity
-from training.export.scorer_registry import scorer_named
+from training.export.exporting import export_model
 from training.fitting.checkpoints import RunFolder
-from training.fitting.history import published_epoch
+from training.fitting.history import is_finished, published_epoch
 from training.fitting.layerwise import fit_layerwise
+from training.fitting.memory import memory_errors_named
 from training.fitting.progress import OffsetProgress, Progress
+from training.fitting.run_lock import lock_run
 from training.fitting.trained_model import TrainedModel
 from training.fitting.trainer import Trainer, fit
+from training.folders import check_folder, remove_drafts, write_atomically
 from training.networks.building import build_autoencoder
+from training.preflight import (
+    TrainingData,
+    check_model_folder,
+    check_split,
+    read_training_data,
+    rehearse_run,
+)
 from training.publishing.files import bundle_files
 from training.publishing.manifest import build_manifest
 from training.recipe.recipe import Recipe
@@ -75,10 +76,14 @@ def train_and_publish(
     runs_dir: Path,
     progress: AbstractContextManager[Progress],
     allow: str | None = None,
+    *,
+    announce: Callable[[str], None] | None = None,
+    rehearse: bool = True,
 ) -> Publication:
     """Train, export and publish a recipe.
 
-    An interrupted run continues; a finished one is only exported and published again.
+    An interrupted run continues; a finished one is only exported and published again. What could
+    fail after training is tried before the first epoch.
 
     Args:
         recipe: The run's configuration.
@@ -86,20 +91,36 @@ def train_and_publish(
         runs_dir: The folder of all runs' checkpoints.
         progress: Receives the progress of training.
         allow: Reason to publish although gates fail, or None.
+        announce: Receives one sentence if another process trains the same run, which is then
+            waited for; see ``lock_run``.
+        rehearse: Go through every later step on a few rows before training.
 
     Raises:
-        TrainingError: One of its kinds: of recipe, data, training, export, parity or gates.
+        TrainingError: One of its kinds: of folders, recipe, data, training, export, parity or
+            gates.
         BundleError: The written bundle does not verify.
     """
-    model = train_model(recipe, runs_dir, progress)
-    run_dir = RunFolder(runs_dir, recipe).path
-    return publish_model(model, export_model(model), models_dir, run_dir, allow)
+    model_dir, run = models_dir / recipe.name, RunFolder(runs_dir, recipe)
+    check_model_folder(model_dir)
+    check_folder(run.path, 0, "checkpoints")
+    with lock_run(run.path, announce), memory_errors_named():
+        remove_drafts(run.path)
+        data = read_training_data(recipe)
+        run.claim_for_data(data.description.sha256)
+        if not is_finished(run.history(), recipe.training):
+            check_split(recipe, data.split)
+            if rehearse:
+                needed = rehearse_run(recipe, data)
+                check_folder(model_dir, needed.bundle_bytes, "the bundle")
+                check_folder(run.path, needed.checkpoint_bytes, "checkpoints")
+        model = fit_model(recipe, data, run, progress)
+        return publish_model(model, export_model(model), models_dir, run.path, allow)
 
 
 def train_model(
     recipe: Recipe, runs_dir: Path, progress: AbstractContextManager[Progress]
 ) -> TrainedModel:
-    """Train a recipe from its last checkpoint to the end.
+    """Train a recipe from its last checkpoint to the end, without a lock or a rehearsal.
 
     Args:
         recipe: The run's configuration.
@@ -111,18 +132,34 @@ def train_model(
         DatasetError: The data is not available, or is corrupted.
         TrainingDiverged: The objective is not finite.
         RunCorrupted: A checkpoint cannot be read, or is of another model.
+        FolderUnusable: A checkpoint cannot be written; the one before it is kept.
     """
-    for score in recipe.anomaly.scores:
-        scorer_named(score)  # reject an unknown score before training
-    data, split = _read_data(recipe)
-    scaling = fit_scaling(recipe.data.scaling, split.validation.rows)
-    categories = len(data.classes) if recipe.data.conditions else 0
-    autoencoder = build_autoencoder(recipe, data.input.shape, categories)
+    return fit_model(recipe, read_training_data(recipe), RunFolder(runs_dir, recipe), progress)
+
+
+def fit_model(
+    recipe: Recipe,
+    data: TrainingData,
+    run: RunFolder,
+    progress: AbstractContextManager[Progress],
+) -> TrainedModel:
+    """Fit the recipe's network to its data, from the last checkpoint to the end.
+
+    Args:
+        recipe: The run's configuration.
+        data: Its data.
+        run: The folder of its checkpoints.
+        progress: Receives the progress of training.
+
+    Raises:
+        TrainingError: As ``train_model``.
+    """
+    split, scaling = data.split, data.scaling
+    autoencoder = build_autoencoder(recipe, data.description.input.shape, data.categories(recipe))
     train, validation, test = (
         to_numpy(scaling.scale(part.rows))
         for part in (split.train, split.validation, split.normal_test())
     )
-    run = RunFolder(runs_dir, recipe)
     with progress as listener:
         stages = fit_layerwise(autoencoder, recipe, (train, validation), run, listener)
         conditions = (split.train.conditions, split.validation.conditions)
@@ -139,38 +176,9 @@ def train_model(
         ),
         Metric(name="objective", value=sum(test_terms.values()), split="test", rows=len(test)),
     ]
-    return TrainedModel(recipe, data, split, scaling, autoencoder, history, metrics, stages)
-
-
-def _read_data(recipe: Recipe) -> tuple[DataDescription, Split]:
-    """Describe and split the data; what the source has in memory is released afterwards."""
-    source = recipe_source(recipe)
-    return source.describe(), split_source(source, recipe.data, recipe.seed)
-
-
-def export_model(model: TrainedModel) -> ExportedModel:
-    """Fit scorers, export every graph, and compare each with Keras on validation rows.
-
-    Raises:
-        RecipeError: The recipe names an unknown score.
-        ExportFailed: A Keras function cannot be converted.
-        ParityMismatch: A graph does not compute what Keras computes.
-    """
-    functions = graph_functions(
-        model.autoencoder,
-        model.scaling,
-        model.data.input.shape,
-        fit_scorers(model),
+    return TrainedModel(
+        recipe, data.description, split, scaling, autoencoder, history, metrics, stages
     )
-    graphs = {graph.name: (graph.signature, export_graph(graph)) for graph in functions}
-    exported = ExportedModel(graphs, GraphRunner(graphs), parity_error=0.0)
-    validation = model.split.validation
-    inputs = exported.graph_inputs(validation.rows, validation.conditions)
-    deviations = [
-        check_parity(graph, exported.runner.sessions[graph.name], *inputs[graph.name])
-        for graph in functions
-    ]
-    return replace(exported, parity_error=max(deviations))
 
 
 def publish_model(
@@ -192,6 +200,7 @@ def publish_model(
     Raises:
         RecipeError: A published figure is of a metric that is not measured.
         GatesFailed: A gate failed and was not waived.
+        FolderUnusable: The bundle or the report cannot be written.
         BundleError: The written bundle does not verify.
     """
     assessment = assess(model, exported)
@@ -201,7 +210,7 @@ def publish_model(
     _check_gates(assessment.gates, report, failed_dir)
     files = bundle_files(model, exported, assessment, report)
     manifest = build_manifest(model, exported, assessment, files)
-    location = publish_bundle(models_dir, manifest, files)
+    location = _publish(models_dir, manifest, files)
     replay_golden(read_bundle(location))
     return Publication(
         location=location,
@@ -213,13 +222,22 @@ def publish_model(
     )
 
 
+def _publish(models_dir: Path, manifest: Manifest, files: Mapping[str, bytes]) -> BundleLocation:
+    try:
+        return publish_bundle(models_dir, manifest, files)
+    except OSError as error:
+        raise FolderUnusable(
+            f"{models_dir / manifest.name} cannot be written: {error.strerror}. Training is"
+            " finished and kept: the same command publishes it"
+        ) from error
+
+
 def _check_gates(gates: Iterable[GateResult], report: str, failed_dir: Path) -> None:
     failed = [gate for gate in gates if gate.state == "failed"]
     if not failed:
         return
-    failed_dir.mkdir(parents=True, exist_ok=True)
     page = failed_dir / REPORT_FILE
-    page.write_text(report, encoding="utf-8")
+    write_atomically(page, report.encode())
     findings = "; ".join(f"{gate.name}: {gate.finding}" for gate in failed)
     raise GatesFailed(
         f"not published: {len(failed)} gate{'' if len(failed) == 1 else 's'} failed. {findings}."

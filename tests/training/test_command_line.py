@@ -1,4 +1,8 @@
+import shlex
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +105,86 @@ def test_missing_data_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     assert code == 1
     assert "train-images-idx3-ubyte.gz cannot be read" in output
+
+
+@pytest.mark.parametrize("option", ["--models", "--runs"])
+def test_a_folder_that_cannot_be_written_ends_the_command_before_the_first_epoch(
+    option: str, tmp_path: Path
+) -> None:
+    folders = {"--models": tmp_path / "models", "--runs": tmp_path / "runs", option: "/proc/none"}
+    settings = [part for pair in folders.items() for part in pair]
+
+    code, output = latentserve_train("train", "plane-pca", *settings)
+
+    assert code == 1
+    assert "and /proc cannot be written: " in output
+    assert len(output.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_of_two_trainings_of_one_recipe_one_says_so_and_one_waits(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "training", "train", "plane-pca"]
+    folders = ["--models", str(tmp_path / "models"), "--runs", str(tmp_path / "runs")]
+    command = [*program, *folders, "--no-rehearsal", "--set", "training.epochs=30"]
+    command += ["--allow", "trained for a test"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline().startswith("epoch  1/30")
+        first.send_signal(signal.SIGSTOP)
+        code, output = latentserve_train(*command[3:])
+        with subprocess.Popen(
+            [*command, "--wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as second:
+            assert second.stderr is not None
+            announced = second.stderr.readline()
+            first.send_signal(signal.SIGCONT)
+            said, _ = first.communicate()
+            said_later, _ = second.communicate()
+
+    assert code == 3
+    assert f"is used by process {first.pid} on" in output
+    assert f"is used by process {first.pid} on" in announced
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "epoch 30/30" in said
+    assert "epoch 30/30" not in said_later
+    versions = [tmp_path / "models/plane-pca" / version for version in ("1", "2")]
+    golden, again = (read_bundle_at(folder).arrays(GOLDEN_FILE) for folder in versions)
+    for name, vectors in golden.items():
+        np.testing.assert_array_equal(again[name], vectors)
+
+
+@pytest.mark.slow
+def test_a_reader_that_goes_away_ends_the_command_with_a_sentence(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "training", "train", "plane-pca", "--no-rehearsal"]
+    folders = ["--models", str(tmp_path / "models"), "--runs", str(tmp_path / "runs")]
+    with subprocess.Popen(
+        [*program, *folders], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+
+    assert process.returncode == 1
+    assert said.startswith("error: nothing reads the output any more; the same command continues")
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_program_without_standard_streams_keeps_its_checkpoints_whole(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "training", "train", "plane-pca", "--no-rehearsal"]
+    folders = ["--models", str(tmp_path / "models"), "--runs", str(tmp_path / "runs")]
+    command = shlex.join([*program, *folders, "--set", "training.epochs=3", "--allow", "a test"])
+
+    done = subprocess.run(["/bin/sh", "-c", f"{command} <&- >&- 2>&-"], check=False)
+
+    assert done.returncode == 0
+    assert len(read_bundle_at(tmp_path / "models/plane-pca/1").files) == 7
+    (run,) = (tmp_path / "runs").iterdir()
+    with np.load(run / "latest.npz") as latest:
+        assert "history" in latest.files
 
 
 @pytest.mark.slow

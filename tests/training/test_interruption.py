@@ -1,9 +1,12 @@
 """A training that was interrupted continues to the same result, whatever stopped it."""
 
 import json
+import os
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +33,8 @@ def finish(folder: Path) -> str:
     return done.stdout
 
 
-def start_and_stop(folder: Path, number: signal.Signals) -> tuple[int, str]:
-    """Start training, send a signal once some epochs are done, and wait for the end."""
+def start_and_stop(folder: Path, stop: Callable[[int], None]) -> tuple[int, str]:
+    """Start training, stop it by its process number once some epochs are done, await its end."""
     with subprocess.Popen(
         command(folder),
         stdout=subprocess.PIPE,
@@ -43,7 +46,7 @@ def start_and_stop(folder: Path, number: signal.Signals) -> tuple[int, str]:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith(f"epoch {LAST_EPOCH_BEFORE_THE_SIGNAL:2d}/"):
-                process.send_signal(number)
+                stop(process.pid)
                 break
         _, errors = process.communicate()
     return process.returncode, errors
@@ -68,23 +71,44 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)],
 )
 def test_a_training_that_was_stopped_continues_to_the_same_best_epoch(
     number: signal.Signals, status: int, uninterrupted: Path, tmp_path: Path
 ) -> None:
-    returned, errors = start_and_stop(tmp_path, number)
+    returned, errors = start_and_stop(tmp_path, lambda process: os.kill(process, number))
     assert returned == status
-    if number is signal.SIGINT:
+    if number is not signal.SIGKILL:
         assert "the same command continues after the last finished epoch" in errors
     stopped_after = len(result(tmp_path)[0])
     assert LAST_EPOCH_BEFORE_THE_SIGNAL <= stopped_after < EPOCHS
     assert not (tmp_path / "models").exists()
 
-    said = finish(tmp_path)
+    continues_to_the_same_result(tmp_path, stopped_after, uninterrupted)
+
+
+def test_a_training_whose_disk_is_full_continues_to_the_same_best_epoch(
+    uninterrupted: Path, tmp_path: Path
+) -> None:
+    def fill_the_disk(process: int) -> None:
+        resource.prlimit(process, resource.RLIMIT_FSIZE, (1000, 1000))
+
+    returned, errors = start_and_stop(tmp_path, fill_the_disk)
+    assert returned == 1
+    assert "Traceback" not in errors
+    assert "npz cannot be written: File too large. The last finished epoch is kept" in errors
+    assert not list(tmp_path.rglob(".draft-*"))
+
+    continues_to_the_same_result(tmp_path, len(result(tmp_path)[0]), uninterrupted)
+
+
+def continues_to_the_same_result(folder: Path, stopped_after: int, uninterrupted: Path) -> None:
+    """Finish a training, and compare it with one that never stopped."""
+    said = finish(folder)
     assert f"epoch {stopped_after + 1:2d}/{EPOCHS}" in said
     assert f"epoch {stopped_after:2d}/{EPOCHS}" not in said
-    history, weights = result(tmp_path)
+    history, weights = result(folder)
     expected_history, expected_weights = result(uninterrupted)
     assert history == expected_history
     assert weights.keys() == expected_weights.keys()

@@ -7,7 +7,6 @@
 
 import hashlib
 import os
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from training.errors import DatasetCorrupted, DatasetUnavailable
+from training.folders import write_atomically
 
 DATA_DIR_VARIABLE = "LATENTSERVE_DATA_DIR"
 DOWNLOAD_TIMEOUT_SECONDS = 60
@@ -48,9 +48,18 @@ def data_dir() -> Path | None:
 
 
 def cache_dir() -> Path:
-    """Return the folder of downloaded files."""
+    """Return the folder of downloaded files.
+
+    Raises:
+        DatasetUnavailable: The user has no home folder.
+    """
     root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "latentserve"
+    try:
+        return (Path(root) if root else Path.home() / ".cache") / "latentserve"
+    except RuntimeError as error:
+        raise DatasetUnavailable(
+            "this user has no home folder: set XDG_CACHE_HOME to a folder for downloads and runs"
+        ) from error
 
 
 def local_file(file: DataFile) -> Path | None:
@@ -76,33 +85,40 @@ def read_data_file(file: DataFile, decode: Decoder) -> bytes:
     """
     local = data_dir()
     if local is not None:
-        return _verified(_read(local / file.folder / file.name), file, decode)
+        if not local.is_dir():
+            raise DatasetUnavailable(f"{DATA_DIR_VARIABLE}: {local} is not a folder")
+        remedy = f"unset {DATA_DIR_VARIABLE} to download the public original"
+        return _content(local / file.folder / file.name, file, decode, remedy)
     cached = cache_dir() / file.folder / file.name
-    if cached.is_file():
-        return _verified(_read(cached), file, decode)
+    if cached.exists():
+        return _content(cached, file, decode, "remove it to download the public original again")
     raw = _download(file.url)
-    content = _verified(raw, file, decode)
-    _keep(cached, raw)
+    content = _verified(raw, file, decode, file.url)
+    write_atomically(cached, raw)
     return content
 
 
-def _read(path: Path) -> bytes:
+def _content(path: Path, file: DataFile, decode: Decoder, remedy: str) -> bytes:
     try:
-        return path.read_bytes()
+        raw = path.read_bytes()
     except OSError as error:
-        raise DatasetUnavailable(
-            f"{path} cannot be read ({error.strerror}); unset {DATA_DIR_VARIABLE} to download the"
-            " public original"
-        ) from error
+        raise DatasetUnavailable(f"{path} cannot be read ({error.strerror}); {remedy}") from error
+    try:
+        return _verified(raw, file, decode, str(path))
+    except DatasetCorrupted as error:
+        raise DatasetCorrupted(f"{error}; {remedy}") from error
 
 
-def _verified(raw: bytes, file: DataFile, decode: Decoder) -> bytes:
-    content = decode(raw)
+def _verified(raw: bytes, file: DataFile, decode: Decoder, place: str) -> bytes:
+    try:
+        content = decode(raw)
+    except DatasetCorrupted as error:
+        raise DatasetCorrupted(f"{place} is not complete: {error}") from error
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
         raise DatasetCorrupted(
-            f"{file.folder}/{file.name} is not the public original: its content has SHA-256"
-            f" {found}, expected {file.sha256}"
+            f"{file.folder}/{file.name} is not the public original: {place} has content of"
+            f" SHA-256 {found}, expected {file.sha256}"
         )
     return content
 
@@ -117,10 +133,3 @@ def _download(url: str) -> bytes:
     if len(raw) > MAX_DOWNLOAD_BYTES:
         raise DatasetUnavailable(f"{url} has more than {MAX_DOWNLOAD_BYTES} bytes")
     return raw
-
-
-def _keep(path: Path, raw: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as draft:
-        draft.write(raw)
-    Path(draft.name).replace(path)

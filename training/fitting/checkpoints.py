@@ -4,15 +4,15 @@
 
 - ``latest.npz``: variables after the last finished epoch, and the history;
 - ``best.npz``: weights of the best epoch;
-- ``recipe.json``: the recipe, to be read by people.
+- ``recipe.json``: the recipe, to be read by people;
+- ``data.json``: the digest of the data, by which a run on changed data is refused;
+- ``lock``: of the process that trains, see ``training.fitting.run_lock``.
 
 Files are replaced atomically.
 """
 
 import io
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -22,9 +22,11 @@ from typing import Self
 
 import keras
 import numpy as np
+from pydantic import JsonValue
 
-from training.errors import RunCorrupted
+from training.errors import FolderUnusable, RunCorrupted
 from training.fitting.history import EpochRecord
+from training.folders import write_atomically
 from training.recipe.recipe import Recipe
 from training.tensors import to_numpy
 
@@ -84,11 +86,35 @@ class RunFolder:
             return []
         arrays = _read_archive(path)
         _assign(variables, arrays, path)
-        try:
-            records = json.loads(arrays[_HISTORY].tobytes())
-            return [EpochRecord(**record) for record in records]
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunCorrupted(f"{path} has no history of its epochs") from error
+        return _history(arrays, path)
+
+    def history(self) -> list[EpochRecord]:
+        """Return the finished epochs without restoring them; empty without a checkpoint.
+
+        Raises:
+            RunCorrupted: The checkpoint cannot be read.
+        """
+        path = self.path / "latest.npz"
+        return _history(_read_archive(path), path) if path.is_file() else []
+
+    def claim_for_data(self, sha256: str) -> None:
+        """Note which data the run is trained on, or compare it with what is noted.
+
+        Args:
+            sha256: Digest of the data.
+
+        Raises:
+            RunCorrupted: The checkpoints are of other data.
+        """
+        path = self.path / "data.json"
+        noted = _read_json(path).get("sha256") if path.is_file() else None
+        if noted not in (None, sha256):
+            raise RunCorrupted(
+                f"{self.path} was trained on other data, of SHA-256 {noted}; that of the data is"
+                f" {sha256} now: remove the folder to train from the start"
+            )
+        if noted is None:
+            self._replace(path.name, json.dumps({"sha256": sha256}).encode())
 
     def restore_best(self, weights: Sequence[keras.Variable]) -> None:
         """Set weights to those of the best epoch.
@@ -100,12 +126,12 @@ class RunFolder:
         _assign(weights, _read_archive(path), path)
 
     def _replace(self, name: str, content: bytes) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self.path, delete=False) as draft:
-            draft.write(content)
-            draft.flush()
-            os.fsync(draft.fileno())
-        Path(draft.name).replace(self.path / name)
+        try:
+            write_atomically(self.path / name, content)
+        except FolderUnusable as error:
+            raise FolderUnusable(
+                f"{error}. The last finished epoch is kept: the same command continues after it"
+            ) from error
 
 
 def _values(variables: Sequence[keras.Variable]) -> dict[str, np.ndarray]:
@@ -126,6 +152,24 @@ def _read_archive(path: Path) -> dict[str, np.ndarray]:
         raise RunCorrupted(
             f"{path} cannot be read; remove the folder to train from the start"
         ) from error
+
+
+def _history(arrays: Mapping[str, np.ndarray], path: Path) -> list[EpochRecord]:
+    try:
+        records = json.loads(arrays[_HISTORY].tobytes())
+        return [EpochRecord(**record) for record in records]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunCorrupted(f"{path} has no history of its epochs") from error
+
+
+def _read_json(path: Path) -> dict[str, JsonValue]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunCorrupted(
+            f"{path} cannot be read; remove the folder to train from the start"
+        ) from error
+    return content if isinstance(content, dict) else {}
 
 
 def _assign(

@@ -1,5 +1,7 @@
 """Greedy layer-wise fitting: the outermost layers first, then inner ones on their codes."""
 
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 
@@ -46,18 +48,39 @@ def fit_layerwise(
         RunCorrupted: A stage's folder holds something else.
     """
     train, validation = rows
-    encoder_layers, decoder_layers = _layers(autoencoder.encoder), _layers(autoencoder.decoder)
     earlier: list[EpochRecord] = []
-    for number, stage in enumerate(recipe.layerwise, 1):
-        encoder = _chain(encoder_layers[: stage.encoder_layers], train.shape[1:])
-        decoder = _decoder(decoder_layers[-stage.decoder_layers :], encoder, number - 1)
-        del encoder_layers[: stage.encoder_layers], decoder_layers[-stage.decoder_layers :]
+    networks = stage_networks(autoencoder, recipe, train.shape[1:])
+    for number, (stage, (encoder, decoder)) in enumerate(
+        zip(recipe.layerwise, networks, strict=True), 1
+    ):
         part = PlainAutoencoder(encoder, decoder, corruption=None)
         trainer = Trainer(part, _stage_recipe(recipe, stage), train, validation)
         stage_progress = OffsetProgress(progress, len(earlier))
         earlier += fit(trainer, stage.training, run.stage(number), stage_progress)
         train, validation = _encode(encoder, train), _encode(encoder, validation)
     return earlier
+
+
+def stage_networks(
+    autoencoder: Autoencoder, recipe: Recipe, row_shape: tuple[int, ...]
+) -> Iterator[tuple[keras.Model, keras.Model]]:
+    """Yield encoder and decoder of every stage, made of the whole model's layers.
+
+    Args:
+        autoencoder: The whole model.
+        recipe: Its recipe.
+        row_shape: Shape of one scaled row.
+
+    Raises:
+        RecipeError: The output of a stage's decoder layers does not have the shape of its input.
+    """
+    encoder_layers, decoder_layers = _layers(autoencoder.encoder), _layers(autoencoder.decoder)
+    for position, stage in enumerate(recipe.layerwise):
+        encoder = _chain(encoder_layers[: stage.encoder_layers], row_shape)
+        decoder = _decoder(decoder_layers[-stage.decoder_layers :], encoder, position)
+        del encoder_layers[: stage.encoder_layers], decoder_layers[-stage.decoder_layers :]
+        yield encoder, decoder
+        row_shape = encoder.output_shape[1:]
 
 
 def _layers(stack: keras.Model) -> list[keras.layers.Layer]:

@@ -8,9 +8,9 @@ from threading import Thread
 
 import pytest
 
-from training.data.data_files import DataFile, read_data_file
+from training.data.data_files import DataFile, cache_dir, read_data_file
 from training.data.file_parsers import gunzip
-from training.errors import DatasetCorrupted, DatasetUnavailable
+from training.errors import DatasetCorrupted, DatasetUnavailable, FolderUnusable
 
 pytestmark = pytest.mark.usefixtures("no_data_folder")
 
@@ -104,3 +104,52 @@ def test_a_file_missing_from_the_users_folder_is_named(
 
     with pytest.raises(DatasetUnavailable, match=r"some-set/rows\.gz cannot be read.*unset"):
         read_data_file(data_file("http://127.0.0.1:9/"), gunzip)
+
+
+def test_a_users_folder_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LATENTSERVE_DATA_DIR", str(tmp_path / "unmounted"))
+
+    with pytest.raises(DatasetUnavailable, match=r"DATA_DIR: .*unmounted is not a folder"):
+        read_data_file(data_file("http://127.0.0.1:9/"), gunzip)
+
+
+def test_a_download_that_is_cut_short_in_the_cache_is_named_with_the_remedy(
+    web_url: str, tmp_path: Path
+) -> None:
+    read_data_file(data_file(web_url), gunzip)
+    cached = tmp_path / "cache/latentserve/some-set/rows.gz"
+    cached.write_bytes(cached.read_bytes()[:-9])
+
+    with pytest.raises(DatasetCorrupted, match=r"rows\.gz is not complete: .*; remove it to down"):
+        read_data_file(data_file(web_url), gunzip)
+
+
+def test_a_cached_file_that_cannot_be_read_is_not_blamed_on_the_users_folder(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "cache/latentserve/some-set/rows.gz").mkdir(parents=True)
+
+    with pytest.raises(DatasetUnavailable, match=r"\(Is a directory\); remove it to download"):
+        read_data_file(data_file("http://127.0.0.1:9/"), gunzip)
+
+
+def test_a_cache_that_cannot_be_written_is_named(web_url: str, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("")
+
+    with pytest.raises(FolderUnusable, match=r"rows\.gz cannot be written: Not a directory"):
+        read_data_file(data_file(web_url), gunzip)
+
+
+def test_a_user_without_a_home_folder_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", _no_home)
+
+    with pytest.raises(DatasetUnavailable, match="no home folder: set XDG_CACHE_HOME"):
+        cache_dir()
+
+
+def _no_home() -> Path:
+    """Raise what ``Path.home`` raises for a user that the system does not know."""
+    raise RuntimeError("Could not determine home directory.")
