@@ -25,7 +25,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 CONTENTS = {
     "Use": ["docs/http-api", "docs/errors", "examples/README"],
     "Run": ["docs/operations", "docs/settings"],
-    "Train": ["docs/gates", "docs/bundle-format", "docs/results"],
+    "Train": ["docs/training", "docs/gates", "docs/bundle-format", "docs/results"],
     "Contribute": ["CONTRIBUTING", "docs/architecture", "docs/measurements", "benchmarks/RESULTS"],
     "Project": ["docs/stability", "SECURITY", "CHANGELOG"],
 }
