@@ -120,7 +120,7 @@ def create_dialects(settings: Settings) -> tuple[Dialect, ...]:
     Args:
         settings: Everything that can be set.
     """
-    return (NativeDialect(settings.max_rows),)
+    return (NativeDialect(settings.max_rows, settings.max_body_bytes),)
 
 
 def create_reconciler(settings: Settings, recorder: Recorder) -> Reconciler:

@@ -43,6 +43,7 @@ class ParsedRequest:
         rows: How many rows it brings, or asks for.
         options: What the dialect keeps for its response.
         response_type: Media type of the response, once it has been negotiated.
+        accept_encoding: How the client lets a large response be compressed, as it wrote it.
     """
 
     model: LoadedModel
@@ -51,6 +52,7 @@ class ParsedRequest:
     rows: int
     options: Any = None
     response_type: str = ""
+    accept_encoding: bytes | None = None
 
 
 class Endpoint(Protocol):
