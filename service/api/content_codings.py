@@ -14,11 +14,7 @@ _OFFERS = ("zstd", "gzip")
 
 
 def is_compressed(headers: Headers) -> bool:
-    """Whether a request's body has to be decompressed.
-
-    That costs far more time for a byte received than reading it: such a body counts as a large one
-    wherever large bodies are handled apart.
-    """
+    """Whether a request's body has to be decompressed."""
     return b"content-encoding" in headers
 
 

@@ -91,8 +91,8 @@ def _numbers(samples: Samples) -> FloatArray:
 
 
 def _composed(samples: FloatArray, alpha: FloatArray, background: float) -> FloatArray:
-    behind = np.full_like(alpha, background)
-    return samples * alpha + behind * (1 - alpha)
+    shown = samples * alpha + np.float32(background) * (1 - alpha)
+    return shown.astype(np.float32, copy=False)
 
 
 def _with_channels(samples: Samples, channels: int) -> FloatArray:

@@ -15,6 +15,7 @@ from service.bundle.manifest import ColumnSpec
 from service.errors import FieldError, InvalidInput
 from service.formats.column_values import number_of
 from service.formats.json_terms import json_type
+from service.formats.picture_texts import is_picture_text, read_picture_text
 from service.formats.row_format import MAX_ERRORS, RowFormat, Shape, invalid_rows_error
 
 
@@ -56,17 +57,22 @@ def rows_from_lists(rows: object, row_format: RowFormat) -> FloatArray:
 def _rows_in(rows: object, row_format: RowFormat) -> list[object]:
     """Check that a value is a list of an accepted number of items that may be rows."""
     field, pointer = row_format.field, f"/{row_format.field}"
+    if is_picture_text(rows, row_format):
+        return [rows]
     if not isinstance(rows, list):
         raise InvalidInput.at(pointer, f"{field} is {json_type(rows)}; a list of rows is expected")
     items = cast("list[object]", rows)
     row_format.check_row_count(len(items))
-    if not isinstance(items[0], list) and len(items) == row_format.size:
+    is_value = not isinstance(items[0], list) and not is_picture_text(items[0], row_format)
+    if is_value and len(items) == row_format.size:
         detail = f"{field} is one row; a list of rows is expected: put it in a list"
         raise InvalidInput.at(pointer, detail)
     return items
 
 
 def _row_values(row: object, row_format: RowFormat) -> list[float]:
+    if is_picture_text(row, row_format):
+        return read_picture_text(row, row_format).ravel().tolist()
     values, shape = _flatten(row, row_format.shape)
     if shape not in row_format.forms:
         if isinstance(row, list) and len(shape) == 1:

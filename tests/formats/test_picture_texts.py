@@ -2,6 +2,7 @@
 
 import base64
 import json
+import zlib
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -76,19 +77,19 @@ def test_every_text_is_a_row() -> None:
 @pytest.mark.parametrize(
     ("item", "detail"),
     [
-        ("not base64!", "row 1: the text is not base64"),
-        ("a", "row 1: the text is not base64"),
-        ("é", "row 1: the text is not base64"),
-        ("", "row 1: the body is empty"),
-        ("AAAA", "row 1: the body is not a PNG or JPEG file"),
-        ("data:image/png,abc", "row 1: the data URL is not in base64"),
-        (standard(b"GIF89a"), "row 1: this is a GIF file; send PNG or JPEG"),
-        (standard(png_of(PIXELS[:2])), "row 1: the picture is 2 by 2 pixels"),
-        (standard(png_of(PIXELS)[:-20]), "row 1: the body is not a complete PNG file"),
-        ([0.0] * 6, "row 1: a list among pictures; send pictures alone"),
-        (7, "row 1: a number among pictures"),
-        (None, "row 1: null among pictures"),
-        ({"b64": 7}, "row 1: a number among pictures"),
+        ("not base64!", "row 1 is a string, but not base64"),
+        ("a", "row 1 is a string, but not base64"),
+        ("é", "row 1 is a string, but not base64"),
+        ("", "row 1 as a picture: the body is empty"),
+        ("AAAA", "row 1 as a picture: the body is not a PNG or JPEG file"),
+        ("data:image/png,abc", "row 1 is a data URL that is not in base64"),
+        (standard(b"GIF89a"), "row 1 as a picture: this is a GIF file; send PNG or JPEG"),
+        (standard(png_of(PIXELS[:2])), "row 1 as a picture: the picture is 2 by 2 pixels"),
+        (standard(png_of(PIXELS)[:-20]), "row 1 as a picture: the body is not a complete PNG"),
+        (7, "row 1 is a number; a list of values is expected"),
+        (None, "row 1 is null; a list of values is expected"),
+        ({"b64": 7}, "row 1 is an object, not a picture"),
+        ({"c64": standard(png_of(PIXELS))}, "row 1 is an object; a list of values is expected"),
     ],
 )
 def test_a_text_that_is_not_a_picture_is_named(item: object, detail: str) -> None:
@@ -99,9 +100,28 @@ def test_a_text_that_is_not_a_picture_is_named(item: object, detail: str) -> Non
     assert [error.pointer for error in caught.value.field_errors] == ["/inputs/1"]
 
 
-def test_text_among_numbers_is_named() -> None:
-    with pytest.raises(InvalidInput, match="row 1 is a string"):
-        read([[0.0] * 6, standard(png_of(PIXELS))])
+def test_pictures_and_numbers_may_be_mixed() -> None:
+    text = standard(png_of(PIXELS))
+    numbers = (PIXELS / 255).astype(np.float32)
+
+    for inputs in ([text, numbers.tolist()], [numbers.ravel().tolist(), text]):
+        rows = read(inputs)
+
+        np.testing.assert_array_equal(rows[..., 0], np.stack([numbers, numbers]))
+
+
+def test_as_many_pictures_as_a_row_has_values_are_rows() -> None:
+    assert read([standard(png_of(PIXELS))] * GRAY.size).shape == (GRAY.size, 3, 2, 1)
+
+
+def test_a_picture_much_longer_than_its_row_of_numbers_is_read() -> None:
+    note = b"tEXtnote\0" + b"x" * 20_000
+    chunk = (len(note) - 4).to_bytes(4, "big") + note + zlib.crc32(note).to_bytes(4, "big")
+    body = png_of(PIXELS)
+
+    rows = read([standard(body[:33] + chunk + body[33:])] * 3)
+
+    np.testing.assert_array_equal(rows[1, ..., 0], (PIXELS / 255).astype(np.float32))
 
 
 @pytest.mark.parametrize("inputs", ["AAAA", ["AAAA"]])

@@ -12,7 +12,6 @@ from service.errors import InvalidInput, MalformedBody
 from service.formats.json.lists_of_one import unwrap
 from service.formats.json.nesting import exceeds, have_lengths, is_array, lists_in, shape_of
 from service.formats.json.parsing import REPEATED_FIELD, numbers_in, parse_object, plain_value
-from service.formats.picture_texts import holds_pictures, rows_from_texts
 from service.formats.row_format import RowFormat
 from service.formats.row_lists import rows_from_lists
 
@@ -122,10 +121,7 @@ class JsonBody:
                 self._read(parse_object(self._body))
             if len(self._body) > _MAX_BYTES_PER_VALUE * row_format.size * len(self._rows):
                 _reject_long_rows(self._rows, row_format)
-        rows = plain_value(self._rows)
-        if row_format.is_image and holds_pictures(rows):
-            return rows_from_texts(rows, row_format)
-        return rows_from_lists(rows, row_format)
+        return rows_from_lists(plain_value(self._rows), row_format)
 
     def _numbers(self, rows: simdjson.Array, row_format: RowFormat) -> NDArray[np.float64] | None:
         """Return all numbers of regular rows; None when they are not, or hold something else."""

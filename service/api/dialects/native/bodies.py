@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from service.api.content_codings import is_compressed
 from service.api.dialects.dialect import Head
-from service.api.media_types import RAW
+from service.api.media_types import FORM, RAW
 from service.arrays import FloatArray
 from service.errors import InvalidInput, MalformedBody, RequestError, UnsupportedMediaType
 from service.formats.array_formats import ARRAY_FORMATS
@@ -21,6 +22,10 @@ from service.formats.row_format import RowFormat
 
 _NO_ROWS: FloatArray = np.empty(0, np.float32)
 _SIGNATURES = (PNG, NPY, JPEG)
+# Measured on zeros: gzip makes 4 MB of 4 kB in 11 ms, zstd 32 MB of 1 kB in 13 ms.
+_MAX_QUICK_COMPRESSED_BYTES = 1024
+# Measured on PNG files of 28 by 28 pixels: 64 of them, 38 kB, are read in 4 ms.
+_MAX_QUICK_FORM_BYTES = 64 * 1024
 _CHARSET_FIELD = "_charset_"  # RFC 7578, section 4.6: what browsers say of their texts
 
 
@@ -41,6 +46,19 @@ def content_type_of(head: Head) -> str | None:
     """Return the request's Content-Type, if it has one."""
     value = head.headers.get(b"content-type")
     return None if value is None else value.decode("latin-1")
+
+
+def is_costly(head: Head, media_type: str, body_bytes: int) -> bool:
+    """Whether reading a body takes longer than its length lets expect: too long for an event loop.
+
+    Args:
+        head: The request's head.
+        media_type: Of the body.
+        body_bytes: Its length, as it was received.
+    """
+    if is_compressed(head.headers):
+        return body_bytes > _MAX_QUICK_COMPRESSED_BYTES
+    return media_type == FORM and body_bytes > _MAX_QUICK_FORM_BYTES
 
 
 def split_form(

@@ -15,6 +15,9 @@ import pytest
 import zstandard
 from PIL import Image
 
+from service.api.dialects.dialect import Head
+from service.api.dialects.native.bodies import is_costly
+from service.api.media_types import FORM
 from service.formats.compression import MIN_COMPRESSED_BYTES
 from tests.api.clients import (
     JPEG,
@@ -560,3 +563,21 @@ async def test_what_is_transparent_shows_the_background_that_the_manifest_states
 
     async with open_client(tmp_path) as client:
         near(await codes_of(client, STAMP, content=picture(canvas), headers=typed(PNG)), expected)
+
+
+@pytest.mark.parametrize(
+    ("coding", "media_type", "body_bytes", "expected"),
+    [
+        (None, JSON, 10**9, False),  # whoever reads it knows better
+        (None, FORM, 40_000, False),
+        (None, FORM, 600_000, True),
+        ("gzip", JSON, 500, False),
+        ("gzip", JSON, 31_000, True),
+    ],
+)
+async def test_bodies_that_take_longer_than_their_length_lets_expect_are_costly(
+    coding: str | None, media_type: str, body_bytes: int, expected: bool
+) -> None:
+    headers = {} if coding is None else {b"content-encoding": coding.encode()}
+
+    assert is_costly(Head("POST", b"", headers), media_type, body_bytes) is expected
