@@ -142,7 +142,8 @@ def create_dialects(settings: Settings) -> tuple[Dialect, ...]:
     Args:
         settings: Everything that can be set.
     """
-    return (NativeDialect(settings.max_rows, settings.max_response_bytes),)
+    limits = settings.max_rows, settings.max_body_bytes, settings.max_response_bytes
+    return (NativeDialect(*limits),)
 
 
 def create_reconciler(settings: Settings, recorder: Recorder) -> Reconciler:

@@ -25,6 +25,7 @@
         ├── TransferTooSlow
         ├── MalformedBody
         ├── UnsupportedMediaType
+        │   └── UnsupportedContentCoding
         ├── NotAcceptable
         ├── BodyTooLarge
         ├── TooManyRows
@@ -187,6 +188,19 @@ class MalformedBody(RequestError):
 
 class UnsupportedMediaType(RequestError):
     """The body's media type or encoding is not one that this call and model can read."""
+
+
+class UnsupportedContentCoding(UnsupportedMediaType):
+    """The body is compressed in a way that is not read.
+
+    Attributes:
+        supported: The content codings that are read.
+    """
+
+    def __init__(self, detail: str, supported: Sequence[str]) -> None:
+        """Say which ones are read."""
+        super().__init__(detail)
+        self.supported = tuple(supported)
 
 
 class NotAcceptable(RequestError):

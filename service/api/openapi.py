@@ -9,13 +9,20 @@ from pydantic.json_schema import models_json_schema
 
 from service.api.dialects.native.calls import CALLS, Call
 from service.api.dialects.native.requests import JSON_TEXTS
-from service.api.media_types import JSON, readable_types, writable_types
+from service.api.media_types import FORM, JSON, readable_types, writable_types
 from service.api.problems import PROBLEM_RESPONSE, PROBLEMS
 from service.api.schemas import ProblemDocument
 from service.formats.array_formats import ARRAY_FORMATS
 
 _REFERENCE = "#/components/schemas/{model}"
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_FORM: dict[str, Any] = {
+    "schema": {
+        "type": "object",
+        "properties": {"file": {"type": "array", "minItems": 1, "items": _BINARY["schema"]}},
+        "required": ["file"],
+    }
+}
 _STATUSES = sorted({problem.status for problem in PROBLEMS.values()} | {405})
 
 
@@ -84,6 +91,7 @@ def _response(call: Call) -> dict[str, Any]:
         "Server-Timing": "Milliseconds spent on read, queue, inference, write.",
         "X-Model": "Name of the model.",
         "X-Model-Version": "Version of the model.",
+        "X-Warnings": "What JSON has as warnings, in other media types; sentences joined by `; `.",
     }
     for media_type, array_format in ARRAY_FORMATS.items():
         for header in array_format.headers:
@@ -100,4 +108,5 @@ def _response(call: Call) -> dict[str, Any]:
 
 def _content(media_types: tuple[str, ...], model: type[BaseModel]) -> dict[str, Any]:
     reference = {"schema": {"$ref": _REFERENCE.format(model=model.__name__)}}
-    return {media_type: reference if media_type == JSON else _BINARY for media_type in media_types}
+    schemas = {JSON: reference, FORM: _FORM}
+    return {media_type: schemas.get(media_type, _BINARY) for media_type in media_types}

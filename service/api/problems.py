@@ -132,7 +132,12 @@ PROBLEMS: dict[type[errors.LatentServeError], Problem] = {
     ),
     errors.UnsupportedMediaType: Problem(
         415, "unsupported-media-type", "The body's media type cannot be read",
-        "Send one of the media types that the detail lists, without Content-Encoding.",
+        "Send one of the media types that the detail lists.",
+    ),
+    errors.UnsupportedContentCoding: Problem(
+        415, "unsupported-content-coding", "The body's Content-Encoding cannot be read",
+        "Send one of the codings that Accept-Encoding lists, or none.",
+        headers=lambda error: [(b"accept-encoding", ", ".join(error.supported).encode())],
     ),
     errors.InvalidInput: Problem(
         422, "invalid-input", "A shape, range, type or field is wrong",

@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from service import __version__
 from service.api.dialects.native.calls import CALLS
+from service.api.media_types import FORM
 from service.api.problems import PROBLEMS
 from tests.api.clients import JPEG, JSON, NPY, PNG, RAW, SHARED_LOOP, Client
 
@@ -38,11 +39,11 @@ async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None
 @pytest.mark.parametrize(
     ("path", "read", "written"),
     [
-        ("/encode", [JSON, NPY, RAW, PNG, JPEG], [JSON, NPY, RAW]),
-        ("/decode", [JSON, NPY, RAW], [JSON, NPY, RAW, PNG, JPEG]),
-        ("/reconstruct", [JSON, NPY, RAW, PNG, JPEG], [JSON, NPY, RAW, PNG, JPEG]),
-        ("/denoise", [JSON, NPY, RAW, PNG, JPEG], [JSON, NPY, RAW, PNG, JPEG]),
-        ("/anomaly-score", [JSON, NPY, RAW, PNG, JPEG], [JSON, NPY, RAW]),
+        ("/encode", [JSON, NPY, RAW, PNG, JPEG, FORM], [JSON, NPY, RAW]),
+        ("/decode", [JSON, NPY, RAW, FORM], [JSON, NPY, RAW, PNG, JPEG]),
+        ("/reconstruct", [JSON, NPY, RAW, PNG, JPEG, FORM], [JSON, NPY, RAW, PNG, JPEG]),
+        ("/denoise", [JSON, NPY, RAW, PNG, JPEG, FORM], [JSON, NPY, RAW, PNG, JPEG]),
+        ("/anomaly-score", [JSON, NPY, RAW, PNG, JPEG, FORM], [JSON, NPY, RAW]),
         ("/sample", [JSON], [JSON, NPY, RAW, PNG, JPEG]),
     ],
 )

@@ -126,16 +126,6 @@ async def test_a_body_that_is_announced_as_too_large_is_not_even_asked_for(
     assert not asked
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "identity, gzip"])
-async def test_compressed_bodies_are_refused(client: Client, encoding: str) -> None:
-    headers = {"content-type": JSON, "content-encoding": encoding}
-
-    response = await client.post("/encode", content=BODY, headers=headers)
-
-    document = expect_problem(response, 415, "unsupported-media-type")
-    assert document["detail"] == "compressed bodies are not read; send it as it is"
-
-
 async def test_identity_is_no_encoding(client: Client) -> None:
     headers = {"content-type": JSON, "content-encoding": "Identity"}
 

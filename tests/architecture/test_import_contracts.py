@@ -32,6 +32,10 @@ OFFENCES = {
     "operation-layers": ("service/operations/encode.py", "service.operations.decode"),
     "inference-layers": ("service/inference/session.py", "service.inference.warmup"),
     "formats-layers": ("service/formats/row_format.py", "service.formats.row_lists"),
+    "picture-file-layers": (
+        "service/formats/picture_files/exif.py",
+        "service.formats.picture_files.jpeg",
+    ),
     "json-layers": ("service/formats/json/nesting.py", "service.formats.json.body"),
     "formats-are-bytes-and-arrays": ("service/formats/image.py", "http"),
     "catalog-layers": ("service/catalog/loading.py", "service.catalog.reconciler"),

@@ -23,7 +23,7 @@ BODY_LIMIT = 12_000_000
 ROW = [0.5, -1.0, 2.0, 0.25]
 TEN_MEGABYTES = 10_000_000
 MODELS = "labelled, people, plane, postcard, stamp, wave"
-OPTIONS = "model, version, ids, conditions, decimals"
+OPTIONS = "model, version, ids, conditions, white, decimals"
 
 
 @dataclass(frozen=True)
@@ -335,8 +335,8 @@ MEDIA_TYPES = (
         "a wrong media type",
         415,
         "this media type is not supported;"
-        " send application/json, application/x-npy, application/octet-stream, image/png or"
-        " image/jpeg",
+        " send application/json, application/x-npy, application/octet-stream, image/png,"
+        " image/jpeg or multipart/form-data",
         text("0.5,-1.0,2.0,0.25"),
         content_type="text/csv",
     ),
@@ -344,7 +344,7 @@ MEDIA_TYPES = (
         "a picture for a model of tables",
         415,
         "/encode of model plane reads application/json, application/x-npy,"
-        " application/octet-stream, not image/png",
+        " application/octet-stream, multipart/form-data, not image/png",
         text(picture(4, 6)),
         query="model=plane",
         content_type=PNG,
@@ -357,11 +357,11 @@ MEDIA_TYPES = (
         content_type="application/json; charset=utf-16",
     ),
     Case(
-        "a compressed body",
+        "a body compressed in an unknown way",
         415,
-        "compressed bodies are not read; send it as it is",
+        "this Content-Encoding is not read; send gzip, deflate, zstd or none",
         text(gzip.compress(fields(inputs=[ROW])())),
-        headers={"content-encoding": "gzip"},
+        headers={"content-encoding": "br"},
     ),
     Case(
         "an unacceptable Accept",
@@ -449,7 +449,8 @@ PICTURES = (
     Case(
         "a PNG bomb of 20000 by 20000 pixels",
         422,
-        "the picture is far too large; model stamp takes 4 by 6 pixels",
+        "the picture is 20000 by 20000 pixels (width by height); model stamp takes 4 by 6: resize"
+        " it",
         lambda: bomb(20_000),
         query="model=stamp",
         content_type=PNG,
@@ -471,9 +472,9 @@ PICTURES = (
         content_type=PNG,
     ),
     Case(
-        "a JPEG that is called a PNG",
+        "half of a JPEG that is called a PNG",
         400,
-        "the body is not a complete PNG file",
+        "the body is not a complete JPEG file",
         text(b"\xff\xd8\xff\xe0" + bytes(100)),
         query="model=stamp",
         content_type=PNG,

@@ -72,6 +72,7 @@ class ParsedRequest:
         response_type: Media type of the response, once it has been negotiated.
         expected_bytes: What the result and its response will take, if its dialect says so; then
             they are counted before they are there.
+        accept_encoding: How the client lets a large response be compressed, as it wrote it.
     """
 
     model: LoadedModel
@@ -81,6 +82,7 @@ class ParsedRequest:
     options: Any = None
     response_type: str = ""
     expected_bytes: int = 0
+    accept_encoding: bytes | None = None
 
 
 class Endpoint(Protocol):

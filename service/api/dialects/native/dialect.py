@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from service.api.content_codings import check_content_encoding, decompress, is_compressed
 from service.api.dialects.dialect import Body, Head, ParsedRequest
+from service.api.dialects.native.bodies import is_costly
 from service.api.dialects.native.calls import CALLS, Call
 from service.api.dialects.native.requests import parse_request
 from service.api.dialects.native.response_size import expected_bytes
@@ -10,7 +12,8 @@ from service.api.dialects.native.responses import write_response
 from service.api.media_types import body_type, choose_response_type
 from service.api.problems import PROBLEM_MEDIA_TYPE, Headers, Problem, problem_body
 from service.catalog.catalog import Catalog
-from service.errors import FieldError, UnsupportedMediaType
+from service.errors import FieldError
+from service.off_loop import require_thread
 from service.operations.operation import Result
 from service.request_context import RequestContext
 
@@ -21,6 +24,7 @@ class NativeEndpoint:
 
     call: Call
     max_rows: int
+    max_body_bytes: int
     max_response_bytes: int
 
     @property
@@ -35,8 +39,7 @@ class NativeEndpoint:
 
     def read_head(self, head: Head) -> str:
         """Return the media type of the body; see ``Endpoint.read_head``."""
-        if head.headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise UnsupportedMediaType("compressed bodies are not read; send it as it is")
+        check_content_encoding(head.headers)
         content_type = head.headers.get(b"content-type")
         return body_type(None if content_type is None else content_type.decode("latin-1"))
 
@@ -44,6 +47,10 @@ class NativeEndpoint:
         self, head: Head, media_type: str, body: bytes, catalog: Catalog, context: RequestContext
     ) -> ParsedRequest:
         """Read a body; see ``Endpoint.parse_request``."""
+        if is_costly(head, media_type, len(body)):
+            require_thread(len(body))
+        if is_compressed(head.headers):
+            body = decompress(head.headers, body, self.max_body_bytes)
         return parse_request(
             self.call, head, media_type, body, catalog, context, max_rows=self.max_rows
         )
@@ -51,6 +58,7 @@ class NativeEndpoint:
     def negotiate(self, head: Head, request: ParsedRequest) -> str:
         """Choose by ``Accept``; see ``Endpoint.negotiate``."""
         shows_pictures = self.call.returns_rows and request.model.manifest.input.kind == "image"
+        request.accept_encoding = head.headers.get(b"accept-encoding")
         media_type = choose_response_type(head.headers.get(b"accept"), is_image=shows_pictures)
         request.expected_bytes = expected_bytes(
             self.call, request, media_type, self.max_response_bytes
@@ -71,15 +79,17 @@ class NativeEndpoint:
 class NativeDialect:
     """The calls by path; a ``Dialect``."""
 
-    def __init__(self, max_rows: int, max_response_bytes: int) -> None:
+    def __init__(self, max_rows: int, max_body_bytes: int, max_response_bytes: int) -> None:
         """Take the limits that are this dialect's to check.
 
         Args:
             max_rows: Rows of one request at most.
+            max_body_bytes: Bytes of a body at most, once it has been decompressed.
             max_response_bytes: Bytes of one response at most.
         """
         self._endpoints = {
-            path: NativeEndpoint(call, max_rows, max_response_bytes) for path, call in CALLS.items()
+            path: NativeEndpoint(call, max_rows, max_body_bytes, max_response_bytes)
+            for path, call in CALLS.items()
         }
 
     def match(self, path: str) -> NativeEndpoint | None:

@@ -60,6 +60,11 @@ class CallFields(BaseModel):
         description="For conditional models: each condition's value, one for all rows or one"
         " per row.",
     )
+    white: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
+        None,
+        description="For pictures of 16 bits a sample: the sample that is white, such as 4095 for"
+        " data of 12 bits; by default 65535.",
+    )
 
     def options(self) -> Any:
         """Return what the operation takes besides rows and conditions."""

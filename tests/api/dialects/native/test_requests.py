@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from service.api.media_types import FORM
 from tests.api.clients import (
     JSON,
     JSON_BODY,
@@ -115,7 +116,8 @@ async def test_a_body_in_pieces_is_read_whole(client: Client) -> None:
     assert response.json() == await client.answer("encode", model="plane", inputs=ROWS)
 
 
-OPTIONS = "model, version, ids, conditions, decimals"
+DENSE = f"{JSON}, {NPY}, {RAW}"
+OPTIONS = "model, version, ids, conditions, white, decimals"
 ANY_CONDITION = (
     "a valid string or a valid integer or a valid number or a valid boolean or a valid list"
 )
@@ -394,11 +396,11 @@ async def test_a_bundle_without_calibration_serves_all_but_judgement(tmp_path: P
 @pytest.mark.parametrize(
     ("call", "model", "content_type", "readable"),
     [
-        ("encode", "plane", PNG, "application/json, application/x-npy, application/octet-stream"),
-        ("decode", "stamp", PNG, "application/json, application/x-npy, application/octet-stream"),
-        ("sample", "stamp", NPY, "application/json"),
-        ("sample", "stamp", RAW, "application/json"),
-        ("sample", "stamp", PNG, "application/json"),
+        ("encode", "plane", PNG, f"{DENSE}, {FORM}"),
+        ("decode", "stamp", PNG, f"{DENSE}, {FORM}"),
+        ("sample", "stamp", NPY, JSON),
+        ("sample", "stamp", RAW, JSON),
+        ("sample", "stamp", PNG, JSON),
     ],
 )
 async def test_media_types_that_a_call_and_model_cannot_read_are_refused(
