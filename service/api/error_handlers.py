@@ -1,9 +1,18 @@
 """Errors of the framework's routes as problem documents."""
 
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
+from service.api.authentication import may_use
+from service.api.dialects.native.calls import CALLS
+from service.api.dialects.native.examples import find_example
+from service.api.nearest_path import remedy_for_path
 from service.api.problems import (
     PROBLEMS,
     Problem,
@@ -26,8 +35,9 @@ def answer_errors_with_problems(app: FastAPI) -> None:
         detail: str,
         field_errors: tuple[FieldError, ...] = (),
         error: BaseException | None = None,
+        example: Mapping[str, Any] | None = None,
     ) -> Response:
-        body = problem_body(problem, detail, request_id.get() or "", field_errors)
+        body = problem_body(problem, detail, request_id.get() or "", field_errors, example)
         headers = [problem_type(), *problem_headers(problem, error)]
         named = {name.decode(): value.decode() for name, value in headers}
         return Response(body, problem.status, named)
@@ -39,9 +49,14 @@ def answer_errors_with_problems(app: FastAPI) -> None:
         return respond(problem, detail_of(error, problem), field_errors, error)
 
     @app.exception_handler(HTTPException)
-    async def _framework(_: Request, error: HTTPException) -> Response:
+    async def _framework(request: Request, error: HTTPException) -> Response:
         problem = framework_problem(error.status_code)
-        response = respond(problem, problem.title)
+        detail, example = problem.title, None
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            detail, example = _remedy_for_path(request)
+        elif error.headers and "allow" in map(str.lower, error.headers):
+            detail = f"the path takes {Headers(error.headers)['allow']}"
+        response = respond(problem, detail, example=example)
         response.headers.update(error.headers or {})
         return response
 
@@ -57,3 +72,27 @@ def answer_errors_with_problems(app: FastAPI) -> None:
     async def _unexpected(_: Request, error: Exception) -> Response:
         problem = problem_for(error)
         return respond(problem, problem.title)
+
+
+def _remedy_for_path(request: Request) -> tuple[str, Mapping[str, Any] | None]:
+    """Say what a path that is not there probably meant, with a body for it if it is a call."""
+    app: FastAPI = request.app
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    detail, meant = remedy_for_path(path, _methods(app), list(CALLS))
+    if meant not in CALLS:
+        return detail, None
+    call, authenticator = CALLS[meant], app.state.authenticator
+    example = find_example(call, app.state.reconciler.catalog, None)
+    headers = dict(request.headers.raw)
+    if example and may_use(authenticator, headers, call.operation.name, example["model"]):
+        return detail, example
+    return detail, None
+
+
+def _methods(app: FastAPI) -> Mapping[str, str]:
+    """Return every path there is, with its method."""
+    if not hasattr(app.state, "methods"):
+        paths: Mapping[str, Mapping[str, Any]] = app.openapi()["paths"]
+        described = {path: next(iter(methods)).upper() for path, methods in paths.items()}
+        app.state.methods = described | dict.fromkeys(("/docs", "/openapi.json"), "GET")
+    return app.state.methods
