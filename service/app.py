@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -96,6 +97,7 @@ def create_service(
         description="Autoencoders over HTTP.",
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=attrgetter("name"),
         lifespan=_lifespan,
     )
     routes.state.reconciler = reconciler
