@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 
 from fastapi import APIRouter, FastAPI
 
@@ -98,6 +99,7 @@ def create_service(
         description="Autoencoders over HTTP.",
         openapi_url=None,  # it and its page are routes of this service
         redirect_slashes=False,
+        generate_unique_id_function=attrgetter("name"),
         lifespan=_lifespan,
     )
     routes.state.reconciler = reconciler

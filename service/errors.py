@@ -124,7 +124,10 @@ class RequestError(LatentServeError):
 
     Attributes:
         field_errors: The places that are wrong, when they can be named.
+        model: Name of the model that the request means, when it has been read.
     """
+
+    model: str | None = None
 
     def __init__(self, detail: str, field_errors: Sequence[FieldError] = ()) -> None:
         """Keep the sentence for the client and the places it speaks of.

@@ -10,15 +10,16 @@ groups and executors work in every step.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from service.api.authentication import Authenticator
+from service.api.authentication import Authenticator, may_use
 from service.api.deadline_timer import DeadlineTimer
 from service.api.dialects.dialect import Body, Dialect, Endpoint, Head
 from service.api.exchange import ClientGoneError, Exchange
 from service.api.open_bytes import OpenBytes
 from service.api.problems import (
+    MISTAKEN_REQUESTS,
     Headers,
     detail_of,
     problem_body,
@@ -249,7 +250,11 @@ class Pipeline:
         problem = problem_for(error).under(record.prefix())
         field_errors = error.field_errors if isinstance(error, RequestError) else ()
         body, media_type = exchange.endpoint.write_problem(
-            problem, detail_of(error, problem), record.request_id, field_errors
+            problem,
+            detail_of(error, problem),
+            record.request_id,
+            field_errors,
+            self._find_example(exchange, error),
         )
         headers = [(b"content-type", media_type), *problem_headers(problem, error)]
         headers += record.response_headers
@@ -259,6 +264,18 @@ class Pipeline:
         # body may never send it.
         waits = b"expect" in exchange.head.headers and not exchange.body_requested
         return Reply(problem.status, headers, body, closes=waits)
+
+    def _find_example(self, exchange: Exchange, error: BaseException) -> Mapping[str, Any] | None:
+        """Find a body that works, where one helps and the client may use its model."""
+        if type(error) not in MISTAKEN_REQUESTS or not isinstance(error, RequestError):
+            return None
+        endpoint = exchange.endpoint
+        example = endpoint.find_example(self._reconciler.catalog, error.model)
+        if example is None or not may_use(
+            self._authenticator, exchange.head.headers, endpoint.name, example["model"]
+        ):
+            return None
+        return example
 
     def refuse(self, error: LatentServeError, peer: Any = None) -> Reply:
         """Answer what is no request, or none that can be read to its end.

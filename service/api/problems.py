@@ -1,6 +1,6 @@
 """The table from exception to HTTP problem (RFC 9457), and nothing else that knows a status."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
@@ -19,6 +19,12 @@ RETRY_AFTER_SECONDS = 1
 
 Headers = list[tuple[bytes, bytes]]
 _MAX_ERRORS = 10
+MISTAKEN_REQUESTS: frozenset[type[errors.LatentServeError]] = frozenset({
+    errors.CapabilityMissing, errors.InvalidInput, errors.MalformedBody, errors.MethodNotAllowed,
+    errors.ModelNotFound, errors.ModelRequired, errors.PathNotFound, errors.UnsupportedMediaType,
+    errors.VersionNotFound,
+})  # fmt: skip
+"""Errors that an example of a request that works helps with."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +216,7 @@ def problem_body(
     detail: str,
     request_id: str,
     field_errors: tuple[errors.FieldError, ...] = (),
+    example: Mapping[str, Any] | None = None,
 ) -> bytes:
     """Write a problem document.
 
@@ -218,8 +225,9 @@ def problem_body(
         detail: What happened this time.
         request_id: The request's id.
         field_errors: Places that are wrong; the first few are written.
+        example: A JSON body that works.
     """
-    document = {
+    document: dict[str, Any] = {
         "type": problem.type,
         "title": problem.title,
         "status": problem.status,
@@ -230,6 +238,8 @@ def problem_body(
             for error in field_errors[:_MAX_ERRORS]
         ],
     }
+    if example is not None:
+        document["example"] = example
     return orjson.dumps(document)
 
 

@@ -17,7 +17,10 @@ class FieldErrorDocument(BaseModel, defer_build=True):
 
 
 class ProblemDocument(BaseModel, defer_build=True):
-    """An error, as RFC 9457 describes it."""
+    """An error, as RFC 9457 describes it.
+
+    ``example`` is a JSON body that works, where one helps: of the call and model that were meant.
+    """
 
     type: str
     title: str
@@ -25,6 +28,7 @@ class ProblemDocument(BaseModel, defer_build=True):
     detail: str
     request_id: str
     errors: list[FieldErrorDocument]
+    example: dict[str, Any] | None = None
 
 
 class VersionSummary(BaseModel):

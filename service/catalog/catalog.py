@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Literal, TypeAlias
 
 from service.bundle.storage import BundleLocation
@@ -15,6 +16,10 @@ from service.errors import (
     ModelUnavailable,
     VersionNotFound,
 )
+
+_MAX_NAMED = 20  # models or versions that an error names
+_MAX_COMPARED = 500  # names that a misspelled one is compared with
+_MAX_NAME_CHARACTERS = 64
 
 State: TypeAlias = Literal["loading", "ready", "refused"]
 
@@ -137,7 +142,9 @@ class Catalog:
             ModelNotFound: No model of that name is configured.
         """
         if name not in self._versions:
-            raise ModelNotFound(f"no model of that name; there are {self._list_names()}")
+            close = get_close_matches(name[:_MAX_NAME_CHARACTERS], self.names[:_MAX_COMPARED], 1)
+            meant = f"{close[0]} was probably meant; " if close else ""
+            raise ModelNotFound(f"no model of that name; {meant}there are {self._list_names()}")
         return list(self._versions[name].values())
 
     def default_version(self, name: str) -> int | None:
@@ -186,7 +193,7 @@ class Catalog:
             raise ModelUnavailable(f"no version of {name} is ready: {_describe(versions)}")
         if chosen not in versions:
             raise VersionNotFound(
-                f"no such version of model {name}; it has {', '.join(map(str, versions))}"
+                f"no such version of model {name}; it has {_list_versions(versions)}"
             )
         loaded = versions[chosen].loaded
         if loaded is None:
@@ -209,7 +216,16 @@ class Catalog:
         return None if version is None else self._versions[name][version].loaded
 
     def _list_names(self) -> str:
-        return ", ".join(self._versions) or "none"
+        named = ", ".join(self.names[:_MAX_NAMED]) or "none"
+        more = len(self._versions) - _MAX_NAMED
+        return f"{named} and {more} more, which GET /models lists" if more > 0 else named
+
+
+def _list_versions(versions: Mapping[int, ModelVersion]) -> str:
+    """List the last versions, which are the likely ones."""
+    earlier = len(versions) - _MAX_NAMED
+    named = ", ".join(map(str, list(versions)[-_MAX_NAMED:]))
+    return f"{named} and {earlier} earlier" if earlier > 0 else named
 
 
 def _describe(versions: Mapping[int, ModelVersion]) -> str:

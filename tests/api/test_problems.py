@@ -8,6 +8,7 @@ import pytest
 from service import errors
 from service.api.problems import (
     INTERNAL_ERROR,
+    MISTAKEN_REQUESTS,
     PROBLEMS,
     Problem,
     detail_of,
@@ -158,3 +159,15 @@ def test_statuses_of_the_framework_are_problems_too() -> None:
     assert framework_problem(404) is PROBLEMS[PathNotFound]
     assert framework_problem(405) is PROBLEMS[MethodNotAllowed]
     assert framework_problem(418) == Problem(418, "i'm-a-teapot", "I'm a Teapot", "")
+
+
+def test_an_example_comes_last_and_only_where_there_is_one() -> None:
+    body = problem_body(INTERNAL_ERROR, "wrong", "abc", (), {"model": "plane"})
+
+    assert list(orjson.loads(body))[-2:] == ["errors", "example"]
+    assert "example" not in orjson.loads(problem_body(INTERNAL_ERROR, "wrong", "abc"))
+
+
+def test_mistakes_that_have_examples_are_answered() -> None:
+    assert PROBLEMS.keys() >= MISTAKEN_REQUESTS
+    assert all(400 <= PROBLEMS[kind].status < 500 for kind in MISTAKEN_REQUESTS)

@@ -153,3 +153,25 @@ def test_a_required_model_that_still_loads_is_not_ready() -> None:
     assert catalog.loading
     assert not catalog.ready
     assert all(map(catalog.blocks_readiness, catalog))
+
+
+def test_a_name_that_is_not_there_is_told_the_nearest_and_a_few_of_those_that_are() -> None:
+    names = [f"model-{number:03}" for number in range(200)]
+    catalog = Catalog([version(name, 1) for name in names], Defaults(None, {}))
+
+    with pytest.raises(ModelNotFound) as raised:
+        catalog.versions_of("modle-123")
+    assert str(raised.value) == (
+        "no model of that name; model-123 was probably meant; there are "
+        + ", ".join(names[:20])
+        + " and 180 more, which GET /models lists"
+    )
+    with pytest.raises(ModelNotFound, match=r"^no model of that name; there are model-000"):
+        catalog.versions_of("x" * 100_000)
+
+
+def test_a_version_that_is_not_there_is_told_the_last_ones() -> None:
+    catalog = Catalog([version("plane", number) for number in range(1, 31)], Defaults(None, {}))
+
+    with pytest.raises(VersionNotFound, match=r"it has 11, .*, 30 and 10 earlier$"):
+        catalog.resolve("plane", 99)

@@ -4,7 +4,7 @@ A dialect says which paths it matches, how it reads a body into work, and how it
 It knows bytes and names, but not what an operation does with arrays.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -145,10 +145,24 @@ class Endpoint(Protocol):
         """
         ...
 
+    def find_example(self, catalog: Catalog, model: str | None) -> Mapping[str, Any] | None:
+        """Return a JSON body that works, for whoever sent one that does not.
+
+        Args:
+            catalog: The models; the example's ``model`` names one of them.
+            model: The model that the request named, if it named any.
+        """
+        ...
+
     def write_problem(
-        self, problem: Problem, detail: str, request_id: str, errors: tuple[FieldError, ...]
+        self,
+        problem: Problem,
+        detail: str,
+        request_id: str,
+        errors: tuple[FieldError, ...],
+        example: Mapping[str, Any] | None,
     ) -> tuple[Body, bytes]:
-        """Write why there is no result.
+        """Write why there is no result, and what may be shown of ``find_example``.
 
         Returns:
             The body and its media type; the problem's other headers are the pipeline's to write.

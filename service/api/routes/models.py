@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from service.api.dependencies import CatalogDependency
+from service.api.dialects.native.examples import example_conditions
 from service.api.problems import PROBLEM_RESPONSE
 from service.api.schemas import (
     GraphCost,
@@ -14,7 +15,7 @@ from service.api.schemas import (
     ModelSummary,
     VersionSummary,
 )
-from service.bundle.manifest import REPORT_FILE, ColumnSpec
+from service.bundle.manifest import REPORT_FILE
 from service.bundle.storage import read_bundle
 from service.catalog.catalog import Catalog, ModelVersion
 from service.catalog.loading import LoadedModel
@@ -120,13 +121,5 @@ def _example_request(model: LoadedModel) -> dict[str, Any]:
         "inputs": [list(model.manifest.example)],
     }
     if model.manifest.conditions:
-        request["conditions"] = {
-            column.name: _example_value(column) for column in model.manifest.conditions
-        }
+        request["conditions"] = example_conditions(model.manifest)
     return request
-
-
-def _example_value(column: ColumnSpec) -> str | int | bool:
-    if column.vocabulary:
-        return column.vocabulary[0]
-    return False if column.type == "boolean" else 0

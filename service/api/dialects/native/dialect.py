@@ -1,11 +1,14 @@
 """This service's own dialect: a path a call, fields in JSON or in the query, rows in any format."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from service.api.content_codings import check_content_encoding, decompress, is_compressed
 from service.api.dialects.dialect import Body, Head, ParsedRequest
 from service.api.dialects.native.bodies import is_costly
 from service.api.dialects.native.calls import CALLS, Call
+from service.api.dialects.native.examples import find_example
 from service.api.dialects.native.requests import parse_request
 from service.api.dialects.native.response_size import expected_bytes
 from service.api.dialects.native.responses import write_response
@@ -69,11 +72,21 @@ class NativeEndpoint:
         """Write a result; see ``Endpoint.write_response``."""
         return write_response(self.call, request, result)
 
+    def find_example(self, catalog: Catalog, model: str | None) -> Mapping[str, Any] | None:
+        """Return a body of the model that was named, else of one that serves the call."""
+        return find_example(self.call, catalog, model)
+
     def write_problem(
-        self, problem: Problem, detail: str, request_id: str, errors: tuple[FieldError, ...]
+        self,
+        problem: Problem,
+        detail: str,
+        request_id: str,
+        errors: tuple[FieldError, ...],
+        example: Mapping[str, Any] | None,
     ) -> tuple[Body, bytes]:
         """Write a problem document (RFC 9457)."""
-        return problem_body(problem, detail, request_id, errors), PROBLEM_MEDIA_TYPE.encode()
+        body = problem_body(problem, detail, request_id, errors, example)
+        return body, PROBLEM_MEDIA_TYPE.encode()
 
 
 class NativeDialect:

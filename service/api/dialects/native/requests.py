@@ -18,17 +18,24 @@ from service.api.dialects.native.bodies import (
     with_white,
 )
 from service.api.dialects.native.calls import Call
+from service.api.dialects.native.remedies import remedy_for_error, unknown_fields_error
 from service.api.dialects.native.schemas import CallFields, SampleFields
 from service.api.media_types import FORM, JSON, readable_types, told_by_first_bytes
 from service.arrays import FloatArray
 from service.catalog.catalog import Catalog
 from service.catalog.loading import LoadedModel
-from service.errors import FieldError, InvalidInput, TooManyRows, UnsupportedMediaType
+from service.errors import (
+    FieldError,
+    InvalidInput,
+    RequestError,
+    TooManyRows,
+    UnsupportedMediaType,
+)
 from service.formats.conditions import conditions_array
 from service.formats.form import read_form
 from service.formats.json.body import JsonBody
 from service.formats.json_terms import json_type, pointer_to
-from service.formats.row_format import MAX_ERRORS, RowFormat
+from service.formats.row_format import RowFormat
 from service.operations.operation import Work
 from service.operations.table import require
 from service.request_context import RequestContext
@@ -63,20 +70,42 @@ def parse_request(
     Raises:
         RequestError: One of its kinds.
     """
-    if media_type == JSON and body and body[0] != _OBJECT:
-        media_type, body = told_by_first_bytes(content_type_of(head), body)
-    values = _query_values(call.fields, head.query_string)
+    values: dict[str, Any] = {}
+    try:
+        if media_type == JSON and body and body[0] != _OBJECT:
+            media_type, body = told_by_first_bytes(content_type_of(head), body)
+        return _parse(call, head, media_type, body, catalog, context, max_rows, values)
+    except RequestError as error:
+        remedied = remedy_for_error(error, call, body) if media_type == JSON else error
+        named = values.get("model")
+        remedied.model = named if isinstance(named, str) else None
+        if remedied is error:
+            raise
+        raise remedied from error
+
+
+def _parse(  # noqa: PLR0913, PLR0917  # the steps of one request; the last keeps what was read
+    call: Call,
+    head: Head,
+    media_type: str,
+    body: bytes,
+    catalog: Catalog,
+    context: RequestContext,
+    max_rows: int,
+    values: dict[str, Any],
+) -> ParsedRequest:
+    values |= _query_values(call.fields, head.query_string)
     content: JsonBody | FormBody | bytes = body
     if media_type == JSON and (body or call.rows_field or not values):
         content = JsonBody(body, call.rows_field, call.fields.model_fields, max_rows)
     elif media_type == FORM:
         content = _read_form(call, head, body, max_rows)
     if not isinstance(content, bytes):
-        if twice := values.keys() & content.fields.keys():
-            name = min(twice)
-            raise InvalidInput.at(pointer_to(name), "the query and the body both give this field")
-        values |= content.fields
-    fields = _validate(call.fields, values)
+        if values:
+            _merge(values, content.fields)
+        else:
+            values |= content.fields
+    fields = _validate(call, values)
     model = catalog.resolve(fields.model, fields.version)
     row_format = _row_format(call, model, media_type, max_rows)
     if fields.white is not None:
@@ -130,7 +159,7 @@ def _query_values(fields: type[CallFields], query_string: bytes) -> dict[str, An
     if not query_string:
         return {}
     pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
-    return _text_values(fields, pairs, "the query gives this parameter twice")
+    return _text_values(fields, pairs, "the query contradicts itself in this parameter")
 
 
 def _read_form(call: Call, head: Head, body: bytes, max_rows: int) -> FormBody:
@@ -138,7 +167,9 @@ def _read_form(call: Call, head: Head, body: bytes, max_rows: int) -> FormBody:
     max_parts = 2 * max_rows + len(call.fields.model_fields)  # a file and an id for every row
     parts = read_form(body, content_type_of(head) or "", max_parts)
     texts, files = split_form(parts, call.rows_field, call.fields.model_fields)
-    return FormBody(_text_values(call.fields, texts, "the form gives this field twice"), files)
+    return FormBody(
+        _text_values(call.fields, texts, "the form contradicts itself in this field"), files
+    )
 
 
 def _text_values(
@@ -148,7 +179,7 @@ def _text_values(
     for name, value in pairs:
         if name in _LISTS:
             texts.setdefault(name, []).append(value)
-        elif name in texts:
+        elif texts.get(name, value) != value:
             raise InvalidInput.at(pointer_to(name), repeated)
         else:
             texts[name] = value
@@ -184,25 +215,48 @@ def _with_constraints(info: FieldInfo) -> Any:
     return Annotated[annotation, info]
 
 
-def _validate(fields: type[CallFields], values: Mapping[str, Any]) -> CallFields:
+def _merge(values: dict[str, Any], fields: Mapping[str, Any]) -> None:
+    """Add the body's fields to the query's, which may say the same.
+
+    A field that is null says nothing, so that the query's counts. Of two that say the same the
+    body's is kept, as its types are checked.
+
+    Raises:
+        InvalidInput: They contradict each other.
+    """
+    for name in sorted(values.keys() & fields.keys()):
+        if fields[name] is not None and not _say_the_same(values[name], fields[name]):
+            raise InvalidInput.at(
+                pointer_to(name), "the query and the body contradict each other in this field"
+            )
+    values |= {
+        name: value for name, value in fields.items() if value is not None or name not in values
+    }
+
+
+def _say_the_same(in_query: Any, in_body: Any) -> bool:
+    if isinstance(in_query, list) and isinstance(in_body, list):  # a query has no types
+        return list(map(str, in_query)) == list(map(str, in_body))  # pyright: ignore[reportUnknownArgumentType]  # JSON values
+    return in_query == in_body
+
+
+def _validate(call: Call, values: Mapping[str, Any]) -> CallFields:
     if not values:
-        return _without_values(fields)
-    return _validate_values(fields, values)
+        return _without_values(call)
+    return _validate_values(call, values)
 
 
 @cache
-def _without_values(fields: type[CallFields]) -> CallFields:
-    return _validate_values(fields, {})
+def _without_values(call: Call) -> CallFields:
+    return _validate_values(call, {})
 
 
-def _validate_values(fields: type[CallFields], values: Mapping[str, Any]) -> CallFields:
-    if unknown := [name for name in values if name not in fields.model_fields]:
-        detail = f"unknown field; besides rows there are {', '.join(fields.model_fields)}"
-        raise InvalidInput(
-            detail, [FieldError(pointer_to(name), detail) for name in unknown[:MAX_ERRORS]]
-        )
+def _validate_values(call: Call, values: Mapping[str, Any]) -> CallFields:
+    unknown = [name for name in values if name not in call.fields.model_fields]
+    if unknown:
+        raise unknown_fields_error(call, unknown)
     try:
-        return fields.model_validate(values)
+        return call.fields.model_validate(values)
     except ValidationError as error:
         raise _explained(error) from error
 

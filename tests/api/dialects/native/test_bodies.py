@@ -290,7 +290,7 @@ async def test_an_array_file_is_told_by_its_first_bytes(
          "the body is not JSON; it is a PNG file: send Content-Type: image/png"),
         ("text/plain", npy_bytes(PIXELS), 415,
          "the body is not JSON; it is a .npy file: send Content-Type: application/x-npy"),
-        (None, gzip.compress(b"{}"), 415,
+        (None, gzip.compress(b"{}", mtime=0), 415,
          "the body is not JSON; it is compressed with gzip: send Content-Encoding: gzip with it"),
         (None, b"GIF89a", 415, "the body is not JSON; it is a GIF file: send PNG or JPEG"),
         (URL_FORM, picture().replace(b"\r\n", b""), 415,
