@@ -11,6 +11,7 @@ import pytest
 
 from service.process_status import ProcessStatus
 from service.processes.acceptor import Acceptor
+from service.processes.descriptors import AcceptPause
 from service.processes.worker_handle import SERVING, WorkerHandle
 
 WORKERS = 3
@@ -52,6 +53,7 @@ class Setting:
         message, descriptors, _, _ = socket.recv_fds(self.channels[number], 1, 1)
         assert message == b"c"
         self.handles[number].status.opened()
+        self.handles[number].status.received(1)
         self.stack.enter_context(socket.socket(fileno=descriptors[0]))
 
 
@@ -71,7 +73,7 @@ def setting() -> Iterator[Setting]:
             handles.append(handle)
             channels.append(theirs)
         workers = {handle.number: handle for handle in handles}
-        acceptor = Acceptor(listener, selector, workers)
+        acceptor = Acceptor(listener, selector, workers, AcceptPause(lambda: None))
         yield Setting(acceptor, handles, channels, stack, listener.getsockname())
 
 
