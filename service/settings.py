@@ -67,7 +67,7 @@ class Settings(BaseSettings):
         description="Models without which the service is not ready; by default every version that"
         " is there at start.",
     )
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    host: str = Field("127.0.0.1", description="Address to listen on; * is all of them.")
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     workers: int = Field(1, ge=1, le=256, description="Processes that share the port.")
     providers: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -114,8 +114,8 @@ class Settings(BaseSettings):
         30.0,
         ge=1,
         le=3600,
-        description="Time after which a worker whose event loop stands still is replaced, where"
-        " there are several.",
+        description="Time after which a worker whose event loop stands still and does nothing is"
+        " replaced, where there are several; ten times as long while it is busy.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Minimum level that is logged."

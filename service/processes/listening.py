@@ -74,7 +74,8 @@ def _bind(
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:  # whatever the machine's default is
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both_families)
+            only = not both_families and not str(address[0]).startswith("::ffff:")
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
         listener.bind(address)
         listener.listen(_BACKLOG)
     except BaseException:

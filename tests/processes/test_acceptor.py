@@ -121,6 +121,22 @@ def test_a_worker_whose_event_loop_stands_still_comes_last(setting: Setting) -> 
     assert setting.connect() == 0
 
 
+def test_connections_beyond_the_descriptors_of_all_workers_wait(setting: Setting) -> None:
+    setting.acceptor._max_connections = 2
+    taken = [setting.connect() for _ in range(2 * WORKERS)]
+    assert taken == [0, 1, 2] * 2
+
+    setting.stack.enter_context(socket.create_connection(setting.address, 60))
+    setting.acceptor.accept()
+    assert [handle.handed_over for handle in setting.handles] == [2] * WORKERS
+    assert setting.acceptor.seconds_until_due(time.monotonic())
+
+    setting.handles[1].status.closed()
+    time.sleep(0.2)
+    setting.acceptor.accept()
+    assert [handle.handed_over for handle in setting.handles] == [2, 3, 2]
+
+
 def test_nothing_is_accepted_while_no_worker_serves(setting: Setting) -> None:
     for handle in setting.handles:
         handle.receive(b"", time.monotonic())
