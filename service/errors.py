@@ -2,6 +2,7 @@
 
     LatentServeError
     ├── ConfigurationError
+    │   ├── AddressUnavailable
     │   └── ProviderUnavailable
     ├── BundleError
     │   ├── BundleNotFound
@@ -59,6 +60,10 @@ class LatentServeError(Exception):
 
 class ConfigurationError(LatentServeError):
     """The settings cannot be used as given; the program does not start."""
+
+
+class AddressUnavailable(ConfigurationError):
+    """The address or port to listen on is in use, is not this machine's, or may not be used."""
 
 
 class ProviderUnavailable(ConfigurationError):

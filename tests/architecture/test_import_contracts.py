@@ -68,6 +68,7 @@ OPEN_TO_TRAINING = {
     "service.arrays",
     "service.bundle",
     "service.catalog",
+    "service.cgroups",
     "service.errors",
     "service.inference",
     "service.off_loop",
