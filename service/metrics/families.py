@@ -104,9 +104,14 @@ MODEL_INFO = Family(
     "1 for each configured version: its state, and the provider that really runs it.",
     ("model", "version", "state", "provider"),
 )  # fmt: skip
+REFUSED_FOLDERS = Family(
+    "latentserve_refused_folders", "gauge",
+    "Folders that look like a bundle, or like a model's, and cannot be served.",
+    (),
+)  # fmt: skip
 BUILD_INFO = Family(
     "latentserve_build_info", "gauge", "1, with the versions of the service and its libraries.",
     ("version", "bundle_schema", "onnxruntime", "python"),
 )  # fmt: skip
-INFO_FAMILIES = (MODEL_INFO, BUILD_INFO)
+INFO_FAMILIES = (MODEL_INFO, REFUSED_FOLDERS, BUILD_INFO)
 """What is only looked up when metrics are read."""

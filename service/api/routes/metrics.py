@@ -34,7 +34,7 @@ def show_metrics(
 
     counted = chain.from_iterable(segment.series() for segment in memory.segments)
     document, media_type = render(
-        chain(counted, _worker_series(status), _version_series(catalog), [_build_series()]), accept
+        chain(counted, _worker_series(status), _catalog_series(catalog), [_build_series()]), accept
     )
     return Response(document, headers={"content-type": media_type})
 
@@ -49,7 +49,8 @@ def _worker_series(status: ProcessStatus) -> Iterator[Series]:
             yield families.HEARTBEATS, number, [float(worker.heartbeats)]
 
 
-def _version_series(catalog: Catalog) -> Iterator[Series]:
+def _catalog_series(catalog: Catalog) -> Iterator[Series]:
+    yield families.REFUSED_FOLDERS, (), [float(len(catalog.refused_folders))]
     for version in catalog:
         name, number = version.key
         provider = version.loaded.provider if version.loaded else ""
