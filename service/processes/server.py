@@ -3,11 +3,11 @@
 import faulthandler
 import socket
 import sys
-from pathlib import Path
 
 import uvicorn
 
 from service.app import Service, create_service
+from service.catalog.verifier import single_threaded
 from service.inference.session import choose_provider
 from service.processes.signals import INTERRUPTED, StopRequest
 from service.processes.supervisor import Supervisor
@@ -17,7 +17,6 @@ from service.settings import Settings
 
 PORT_UNAVAILABLE = 3
 """Exit status of a service that cannot have its port."""
-_TASKS = Path("/proc/self/task")
 _BACKLOG = 2048
 
 
@@ -34,6 +33,7 @@ def run_server(settings: Settings) -> None:
     """
     if settings.workers == 1:
         service = create_service(settings)
+        service.reconciler.start_verifier()
         config = server_config(settings, service)
         worker = Worker(config, service, drain_seconds=settings.drain_seconds)
         worker.run([_listen(config)])
@@ -77,7 +77,7 @@ def _listen(config: uvicorn.Config) -> socket.socket:
 def _load(settings: Settings, service: Service) -> Service:
     """Load every bundle here, for all workers; leave it to them if that has started threads."""
     service.reconciler.load_sync()
-    if not _single_threaded():
+    if not single_threaded():
         return create_service(settings, settings.workers)
     freeze_after_startup()
     return service
@@ -88,8 +88,4 @@ def _can_load_before_forking(settings: Settings) -> bool:
 
     Every run of a graph has one thread, its caller's, so onnxruntime starts none for a session.
     """
-    return choose_provider(settings.providers) == "cpu" and _single_threaded()
-
-
-def _single_threaded() -> bool:
-    return _TASKS.is_dir() and len(list(_TASKS.iterdir())) == 1
+    return choose_provider(settings.providers) == "cpu" and single_threaded()
