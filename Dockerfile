@@ -60,6 +60,8 @@ ENV LATENTSERVE_HOST=* \
     LATENTSERVE_MODELS_DIR=/models
 # Nothing is installed into what runs.
 RUN pip uninstall --quiet --yes --root-user-action=ignore pip && mkdir /models
+# Nothing is in it: a relative path that a file names leads nowhere.
+WORKDIR /var/empty
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=1s --retries=3 \

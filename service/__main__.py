@@ -56,10 +56,12 @@ def models(models_dir: ModelsDir = _DEFAULT_MODELS_DIR) -> None:
     from rich.console import Console  # noqa: PLC0415  # serving starts without these
     from rich.table import Table  # noqa: PLC0415
 
-    from service.bundle.storage import find_bundles, read_bundle  # noqa: PLC0415
+    from service.bundle.discovery import survey_models  # noqa: PLC0415
+    from service.bundle.storage import read_bundle  # noqa: PLC0415
 
     table = Table("model", "version", "input", "code", "calls", "state")
-    for location in find_bundles(models_dir):
+    survey = survey_models(models_dir)
+    for location in survey.bundles:
         try:
             manifest = read_bundle(location).manifest
         except BundleError as error:
@@ -74,7 +76,15 @@ def models(models_dir: ModelsDir = _DEFAULT_MODELS_DIR) -> None:
             ", ".join(manifest.capabilities),
             "sound",
         )
+    for folder in survey.refused:
+        table.add_row(folder.path, "", "", "", "", f"refused: {folder.reason}")
     Console().print(table)
+    if survey.ignored:
+        typer.echo(f"ignored: {', '.join(survey.ignored)}", err=True)
+    if survey.misplaced:
+        typer.echo(f"{models_dir}: {survey.misplaced}", err=True)
+    elif not survey.bundles:
+        typer.echo(f"{models_dir} has no <name>/<version>/manifest.json", err=True)
 
 
 @cli.command()

@@ -6,13 +6,18 @@
     │   └── ProviderUnavailable
     ├── BundleError
     │   ├── BundleNotFound
+    │   ├── MisplacedBundle
     │   ├── UnsafeBundlePath
     │   ├── BundleFileMissing
     │   ├── BundleFileCorrupted
+    │   ├── BundleTooLarge
     │   ├── InvalidManifest
     │   │   └── UnsupportedSchemaVersion
     │   ├── InvalidGraph
-    │   └── GoldenMismatch
+    │   │   └── UnsafeGraph
+    │   ├── GoldenMismatch
+    │   ├── RowsNotIndependent
+    │   └── VerificationFailed
     ├── InferenceFailed
     └── RequestError
         ├── PathNotFound
@@ -37,6 +42,7 @@
         ├── ModelNotFound
         ├── VersionNotFound
         ├── ReportNotFound
+        ├── ReportGone
         ├── CapabilityMissing
         │   └── EmptyCalibration
         ├── ModelUnavailable
@@ -78,6 +84,10 @@ class BundleNotFound(BundleError):
     """There is no bundle folder, or no manifest in it."""
 
 
+class MisplacedBundle(BundleError):
+    """A folder among the models cannot be read, or its name is not one of a model or a version."""
+
+
 class UnsafeBundlePath(BundleError):
     """A bundle names a file outside its own folder, or one that is not a plain file."""
 
@@ -88,6 +98,10 @@ class BundleFileMissing(BundleError):
 
 class BundleFileCorrupted(BundleError):
     """A file does not have its digest in the manifest, or cannot be read as its kind."""
+
+
+class BundleTooLarge(BundleError):
+    """A file, or all files together, have more bytes than the service reads."""
 
 
 class InvalidManifest(BundleError):
@@ -102,8 +116,20 @@ class InvalidGraph(BundleError):
     """onnxruntime refuses a graph, or its inputs and outputs are not those of the manifest."""
 
 
+class UnsafeGraph(InvalidGraph):
+    """A graph refers to other files, or has operators that graphs of bundles may not have."""
+
+
 class GoldenMismatch(BundleError):
     """A graph does not reproduce the golden outputs it was published with."""
+
+
+class RowsNotIndependent(BundleError):
+    """A graph answers a row otherwise when other rows are in the batch."""
+
+
+class VerificationFailed(BundleError):
+    """The process that verifies a bundle crashed, or needed more time or memory than it may."""
 
 
 class InferenceFailed(LatentServeError):
@@ -254,6 +280,10 @@ class VersionNotFound(RequestError):
 
 class ReportNotFound(RequestError):
     """The bundle was published without a report page."""
+
+
+class ReportGone(RequestError):
+    """The report page was published with the bundle, but its file is not there as it was."""
 
 
 class CapabilityMissing(RequestError):

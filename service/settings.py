@@ -64,8 +64,22 @@ class Settings(BaseSettings):
     )
     required_models: Annotated[tuple[str, ...] | None, NoDecode] = Field(
         None,
-        description="Models without which the service is not ready; by default every version that"
+        description="Models without which the service is not ready; by default every model that"
         " is there at start.",
+    )
+    verify_timeout_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="Time after which a bundle is refused whose verification has not ended.",
+    )
+    verify_memory_bytes: int = Field(
+        2 * 1024**3,
+        ge=64 * 1024**2,
+        description="Memory that verifying a bundle may take; it is refused when it needs more.",
+    )
+    max_bundle_bytes: int = Field(
+        1024**3, ge=1024, description="Maximum size of the files of a bundle together, in bytes."
     )
     host: str = Field("127.0.0.1", description="Address to listen on; * is all of them.")
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")

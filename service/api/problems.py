@@ -123,6 +123,10 @@ PROBLEMS: dict[type[errors.LatentServeError], Problem] = {
         409, "empty-calibration", "The model has no calibration scores",
         "Publish the bundle with calibration rows.",
     ),
+    errors.ReportGone: Problem(
+        410, "report-gone", "The model's report is gone",
+        "Its file was removed or changed since the model was loaded; the operator's log says how.",
+    ),
     errors.BodyTooLarge: Problem(
         413, "body-too-large", "The body has too many bytes",
         "Send fewer rows a request, or a denser media type, or raise LATENTSERVE_MAX_BODY_BYTES.",

@@ -1,11 +1,12 @@
 """Which versions of which models are there, which answer, and which one a request means."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal, TypeAlias
 
+from service.bundle.discovery import RefusedFolder
 from service.bundle.storage import BundleLocation
 from service.catalog.desired_state import DesiredVersion, Key
 from service.catalog.loading import LoadedModel
@@ -76,14 +77,21 @@ class Catalog:
     sees the same versions in the same states for as long as it is kept.
     """
 
-    def __init__(self, versions: Iterable[ModelVersion], defaults: Defaults) -> None:
+    def __init__(
+        self,
+        versions: Iterable[ModelVersion],
+        defaults: Defaults,
+        refused_folders: Sequence[RefusedFolder] = (),
+    ) -> None:
         """Hold versions.
 
         Args:
             versions: In any order.
             defaults: What requests mean that leave out a model or a version.
+            refused_folders: What looks like a bundle, or like a folder of them, and cannot be one.
         """
         self.defaults = defaults
+        self.refused_folders = tuple(refused_folders)
         self._versions: dict[str, dict[int, ModelVersion]] = {}
         for version in sorted(versions, key=lambda version: version.key):
             by_version = self._versions.setdefault(version.location.name, {})
@@ -109,8 +117,8 @@ class Catalog:
 
     @property
     def ready(self) -> bool:
-        """Whether everything that is required answers, and there is at least one version."""
-        return bool(self._versions) and not any(map(self.blocks_readiness, self))
+        """Whether every required model answers, and there is at least one version."""
+        return bool(self._versions) and all(map(self._answers, self.defaults.required_models))
 
     @property
     def loading(self) -> bool:
@@ -120,16 +128,18 @@ class Catalog:
     def blocks_readiness(self, version: ModelVersion) -> bool:
         """Say whether the service is not ready because this version does not answer.
 
-        Of a model that is required by its name one version is enough: the pinned one, or any.
+        Of a required model one version is enough: the pinned one, or any.
         """
         name, number = version.key
-        if version.loaded is not None or version.desired.required:
-            return version.loaded is None
         return (
-            name in self.defaults.required_models
+            version.loaded is None
             and number == self.defaults.versions.get(name, number)
-            and self._default_loaded(name) is None
+            and self.waits_for(name)
         )
+
+    def waits_for(self, name: str) -> bool:
+        """Say whether the service is not ready because this model does not answer."""
+        return name in self.defaults.required_models and not self._answers(name)
 
     def get(self, name: str, version: int) -> ModelVersion | None:
         """Return what is known of a version, if it is configured."""
@@ -211,9 +221,13 @@ class Catalog:
             raise ModelNotFound("no model is configured")
         raise ModelRequired(detail, InvalidInput.at("/model", detail).field_errors)
 
-    def _default_loaded(self, name: str) -> LoadedModel | None:
+    def _answers(self, name: str) -> bool:
+        """Whether a model answers requests without a version."""
+        if name not in self._versions:
+            return False
         version = self.default_version(name)
-        return None if version is None else self._versions[name][version].loaded
+        known = None if version is None else self.get(name, version)
+        return known is not None and known.loaded is not None
 
     def _list_names(self) -> str:
         named = ", ".join(self.names[:_MAX_NAMED]) or "none"

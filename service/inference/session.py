@@ -18,6 +18,7 @@ from onnxruntime.capi import (
 )
 
 from service.arrays import FloatArray
+from service.bundle.graph_check import check_graph
 from service.bundle.manifest import GraphSignature
 from service.errors import BundleError, InferenceFailed, InvalidGraph, ProviderUnavailable
 from service.inference.processors import usable_processors
@@ -119,6 +120,7 @@ class Session:
             options: Providers and threads.
 
         Raises:
+            UnsafeGraph: The graph has something that graphs of bundles may not have.
             InvalidGraph: onnxruntime rejects the graph, or it has another signature.
         """
         options = options or SessionOptions()
@@ -280,6 +282,7 @@ def _opens(provider: str) -> bool:
 
 
 def _open_session(graph: bytes, file_name: str, options: SessionOptions) -> Any:
+    check_graph(graph, file_name)
     settings: Any = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
@@ -287,6 +290,8 @@ def _open_session(graph: bytes, file_name: str, options: SessionOptions) -> Any:
     # Threads that spin between requests burn the processors they wait on.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    # Otherwise bytes that look like its own format, which was not checked, are read as such.
+    settings.add_session_config_entry("session.load_model_format", "ONNX")
     settings.use_deterministic_compute = options.provider != "cpu"
     provider = PROVIDERS[options.provider]
     try:

@@ -115,6 +115,11 @@ MODEL_INFO = Family(
     "1 for each configured version: its state, and the provider that really runs it.",
     ("model", "version", "state", "provider"),
 )  # fmt: skip
+REFUSED_FOLDERS = Family(
+    "latentserve_refused_folders", "gauge",
+    "Folders that look like a bundle, or like a model's, and cannot be served.",
+    (),
+)  # fmt: skip
 BUILD_INFO = Family(
     "latentserve_build_info", "gauge", "1, with the versions of the service and its libraries.",
     ("version", "bundle_schema", "onnxruntime", "python"),
@@ -152,5 +157,5 @@ PROCESS_FAMILIES = (
     PROCESSOR_SECONDS, RESIDENT_BYTES, VIRTUAL_BYTES, OPEN_DESCRIPTORS, MAX_DESCRIPTORS, START_TIME,
 )  # fmt: skip
 """What each process takes of the machine, by the names that every program has."""
-INFO_FAMILIES = (MODEL_INFO, BUILD_INFO, *PROCESS_FAMILIES, MEMORY_LIMIT)
+INFO_FAMILIES = (MODEL_INFO, REFUSED_FOLDERS, BUILD_INFO, *PROCESS_FAMILIES, MEMORY_LIMIT)
 """What is only looked up when metrics are read."""

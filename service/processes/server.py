@@ -5,13 +5,12 @@ import ipaddress
 import logging
 import socket
 import sys
-from pathlib import Path
 
 from service.api.allowed_hosts import LOCAL_HOSTS
 from service.app import Service, create_service
+from service.catalog.verifier import single_threaded
 from service.inference.session import choose_provider
 from service.log_config import count_dropped_lines, log_what_python_prints
-from service.log_writer import count_log_threads
 from service.metrics.families import LOG_LINES_DROPPED
 from service.processes.descriptors import raise_descriptor_limit
 from service.processes.listening import open_listener
@@ -20,8 +19,6 @@ from service.processes.supervisor import Supervisor
 from service.processes.tuning import freeze_after_startup
 from service.processes.worker import Worker, server_config
 from service.settings import Settings, injected_variables
-
-_TASKS = Path("/proc/self/task")
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +40,7 @@ def run_server(settings: Settings) -> None:
     if settings.workers == 1:
         service = create_service(settings)
         _prepare_log(service)
+        service.reconciler.start_verifier()
         config = server_config(settings, service)
         worker = Worker(config, service, drain_seconds=settings.drain_seconds)
         worker.run([open_listener(settings.host, settings.port)])
@@ -94,7 +92,7 @@ def _prepare_log(service: Service) -> None:
 def _load(settings: Settings, service: Service) -> Service:
     """Load every bundle here, for all workers; leave it to them if that has started threads."""
     service.reconciler.load_sync()
-    if not _single_threaded():
+    if not single_threaded():
         service = create_service(settings, settings.workers)
         count_dropped_lines(service.memory.segments[0].cells(LOG_LINES_DROPPED))
         return service
@@ -107,9 +105,4 @@ def _can_load_before_forking(settings: Settings) -> bool:
 
     Every run of a graph has one thread, its caller's, so onnxruntime starts none for a session.
     """
-    return choose_provider(settings.providers) == "cpu" and _single_threaded()
-
-
-def _single_threaded() -> bool:
-    """Say whether there are no threads but this one and the log's, which a fork does not miss."""
-    return _TASKS.is_dir() and len(list(_TASKS.iterdir())) == 1 + count_log_threads()
+    return choose_provider(settings.providers) == "cpu" and single_threaded()

@@ -127,7 +127,8 @@ def test_training_sees_of_the_catalog_only_verification() -> None:
     forbidden = set(CONTRACTS["training-sees-the-contract"]["forbidden_modules"])
 
     assert {f"service.catalog.{name}" for name in modules} - forbidden == {
-        "service.catalog.verification"
+        "service.catalog.row_independence",
+        "service.catalog.verification",
     }
 
 

@@ -39,7 +39,7 @@ def show_metrics(
             counted,
             _worker_series(status),
             _process_series(status),
-            _version_series(catalog),
+            _catalog_series(catalog),
             [_build_series()],
         ),
         accept,
@@ -80,7 +80,8 @@ def _process_series(status: ProcessStatus) -> Iterator[Series]:
         yield families.MEMORY_LIMIT, (), [float(limit)]
 
 
-def _version_series(catalog: Catalog) -> Iterator[Series]:
+def _catalog_series(catalog: Catalog) -> Iterator[Series]:
+    yield families.REFUSED_FOLDERS, (), [float(len(catalog.refused_folders))]
     for version in catalog:
         name, number = version.key
         provider = version.loaded.provider if version.loaded else ""
