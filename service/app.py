@@ -147,7 +147,12 @@ def create_reconciler(settings: Settings, recorder: Recorder) -> Reconciler:
             required_models=settings.required_models,
         ),
         LoadOptions(
-            session, threads, settings.max_batch_rows, settings.max_queue_rows, recorder.graph
+            session,
+            threads,
+            settings.max_batch_rows,
+            settings.max_queue_rows,
+            settings.max_queue_seconds,
+            recorder.graph,
         ),
         forget=recorder.forget,
     )

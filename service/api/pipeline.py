@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from service.api.authentication import Authenticator
 from service.api.deadline_timer import DeadlineTimer
-from service.api.dialects.dialect import Body, Dialect, Endpoint, Head
+from service.api.dialects.dialect import Body, Dialect, Endpoint, Head, ParsedRequest
 from service.api.exchange import ClientGoneError, Exchange
+from service.api.media_types import JSON
 from service.api.problems import (
     Headers,
     detail_of,
@@ -25,9 +26,11 @@ from service.api.problems import (
     problem_headers,
     problem_type,
 )
+from service.api.refusals import Key, Refusals
 from service.api.request_record import RequestRecord
+from service.api.turns import Turns
 from service.catalog.reconciler import Reconciler
-from service.errors import BodyTooLarge, HeadTooLarge, MethodNotAllowed, RequestError
+from service.errors import BodyTooLarge, HeadTooLarge, MethodNotAllowed, QueueFull, RequestError
 from service.log_config import request_id
 from service.metrics.recorder import STAGES, Recorder, Stages
 from service.settings import Settings
@@ -51,6 +54,7 @@ class Pipeline:
 
     Attributes:
         timer: Interrupts open exchanges at their deadlines.
+        turns: Shares out the turns of the event loop.
     """
 
     def __init__(
@@ -71,6 +75,8 @@ class Pipeline:
             recorder: Counts requests.
         """
         self.timer = DeadlineTimer()
+        self.turns = Turns(settings.max_queue_seconds)
+        self._refusals = Refusals()
         self._dialects = tuple(dialects)
         self._reconciler = reconciler
         self._authenticator = authenticator
@@ -102,7 +108,8 @@ class Pipeline:
         """Authenticate a request, and decide by its head whether its body is worth reading.
 
         Raises:
-            RequestError: It may not call, or its body is too large or of a kind that is not read.
+            RequestError: It may not call, its body is too large or of a kind that is not read, or
+                too many requests wait already.
         """
         head = exchange.head
         if head.method != "POST":
@@ -112,6 +119,10 @@ class Pipeline:
         if declared.isdigit():
             self.check_body_bytes(int(declared))
         exchange.media_type = exchange.endpoint.read_head(head)
+        if self.turns.waiting:
+            self.turns.check()
+        if self._refusals:
+            self._refusals.check(_kind_of(exchange))
         exchange.body_requested = True
 
     def check_body_bytes(self, body_bytes: int) -> None:
@@ -134,9 +145,10 @@ class Pipeline:
         endpoint, context, record = exchange.endpoint, exchange.context, exchange.record
         request_id.set(record.request_id)
         try:
-            request = endpoint.parse_request(
-                exchange.head, exchange.media_type, body, self._reconciler.catalog, context
-            )
+            if self.turns.is_over:
+                await self.turns.wait()
+                self._refusals.check(_kind_of(exchange))
+            request = self._parse(exchange, body)
             model = request.model
             record.model, record.version = model.name, model.version
             with model.in_use:
@@ -146,15 +158,33 @@ class Pipeline:
                 result = await request.operation.run(model.autoencoder, request.work)
                 started = time.perf_counter()
                 content, headers = endpoint.write_response(request, result)
+                write_seconds = time.perf_counter() - started
+                self.turns.spend(write_seconds)
         except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # whatever it is, there is a response
+            if isinstance(error, QueueFull) and self._head_names_model(exchange):
+                self._refusals.add(_kind_of(exchange), error)
             return self.reject(exchange, exchange.cause_of(error))
-        write_seconds = time.perf_counter() - started
         stages = Stages(
             read_seconds, context.queue_seconds, context.inference_seconds, write_seconds
         )
         headers += (_server_timing(stages), *record.response_headers)
         record.record_success(request.rows, stages)
         return Reply(200, headers, content)
+
+    def _head_names_model(self, exchange: Exchange) -> bool:
+        """Whether all requests with this head are for the same model."""
+        in_query = b"model=" in exchange.head.query_string
+        one_model = len(self._reconciler.catalog.names) == 1
+        return in_query or one_model or exchange.media_type != JSON
+
+    def _parse(self, exchange: Exchange, body: bytes) -> ParsedRequest:
+        started = time.perf_counter()
+        try:
+            return exchange.endpoint.parse_request(
+                exchange.head, exchange.media_type, body, self._reconciler.catalog, exchange.context
+            )
+        finally:
+            self.turns.spend(time.perf_counter() - started)
 
     def reject(self, exchange: Exchange, error: BaseException) -> Reply:
         """Finish a request that failed, and say why in a response.
@@ -195,6 +225,12 @@ class Pipeline:
         record.record_failure(problem.status, problem.slug)
         headers = [problem_type(), *problem_headers(problem, error), *record.response_headers]
         return Reply(problem.status, headers, body)
+
+
+def _kind_of(exchange: Exchange) -> Key:
+    declared = exchange.head.headers.get(b"content-length", b"0")
+    body_bytes = int(declared) if declared.isdigit() else 0
+    return exchange.endpoint.path, exchange.head.query_string, body_bytes.bit_length()
 
 
 def _server_timing(stages: Stages) -> tuple[bytes, bytes]:

@@ -98,6 +98,7 @@ class LoadOptions:
         threads: Batches of one graph that may run at the same time.
         max_batch_rows: Maximum number of rows of one run of a graph.
         max_queue_rows: Maximum number of rows that wait for a graph.
+        max_queue_seconds: Time that a request is expected to wait for a graph at most.
         meter: Makes what records the runs of a graph, by model, version and graph.
     """
 
@@ -105,6 +106,7 @@ class LoadOptions:
     threads: int = 1
     max_batch_rows: int = 256
     max_queue_rows: int = 65_536
+    max_queue_seconds: float = float("inf")
     meter: Callable[[str, int, str], Meter] | None = None
 
 
@@ -199,4 +201,7 @@ def _limits(costs: BatchCosts, options: LoadOptions) -> BatchLimits:
         max_exclusive_rows=options.max_batch_rows,
         max_inline_rows=costs.rows_within(MAX_INLINE_SECONDS),
         max_running=options.threads,
+        max_queue_seconds=options.max_queue_seconds,
+        seconds_per_run=costs.seconds_per_run,
+        seconds_per_row=costs.seconds_per_row,
     )

@@ -250,7 +250,22 @@ class Connection(asyncio.Protocol):
                 self._pieces = [_join(self._pieces)]
             if not self._missing_bytes:
                 self._start_work(exchange)
+        if self._missing_bytes:
+            self._share_turn(len(piece))
         return position + len(piece)
+
+    def _share_turn(self, body_bytes: int) -> None:
+        """Read on in a later turn of the event loop if this one has read enough."""
+        turns = self._pipeline.turns
+        turns.spend_reading(body_bytes)
+        if turns.is_over:
+            self._transport.pause_reading()
+            wanted = self.exchange is not None
+            turns.resume_later(self._read_on, wanted=wanted, begun=len(self._pieces) > 1)
+
+    def _read_on(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _hand_over(self, data: bytes) -> None:
         self.idle_since = _BUSY
