@@ -118,14 +118,22 @@ class Client(asyncio.Protocol):
 class Load:
     """Clients of one address that all send the same request."""
 
-    def __init__(self, port: int, request: bytes, patience_seconds: float) -> None:
+    def __init__(
+        self,
+        port: int,
+        request: bytes,
+        patience_seconds: float,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
         """Prepare.
 
         Args:
             port: Where the service listens on the loopback address.
             request: Head and body.
             patience_seconds: Time after which a client closes its connection.
+            max_connections: Requests that are open at the same time at most.
         """
+        self._max_connections = max_connections
         self.request = request
         self.outcome = Outcome()
         self._port = port
@@ -147,7 +155,7 @@ class Load:
         checked = started
         while (now := time.perf_counter()) < started + seconds:
             for _ in range(int((now - started) * per_second) - self.outcome.sent):
-                if len(self._busy) >= MAX_CONNECTIONS:
+                if len(self._busy) >= self._max_connections:
                     break
                 self._send()
             if now > checked + CHECK_SECONDS:
@@ -262,6 +270,7 @@ def measure_load(
     per_second: float,
     seconds: float,
     patience_seconds: float,
+    max_connections: int = MAX_CONNECTIONS,
 ) -> Measurement:
     """Send requests at a rate, and say what became of them.
 
@@ -271,27 +280,21 @@ def measure_load(
         per_second: How many are sent a second.
         seconds: For how long.
         patience_seconds: Time after which a client closes its connection.
+        max_connections: Requests that are open at the same time at most.
     """
+    load = Load(port, requests[0], patience_seconds, max_connections)
     with _probing(port) as health_seconds:
-        measurement = uvloop.run(_open(port, requests, per_second, seconds, patience_seconds))
-    return Measurement(measurement[0], seconds, health_seconds, measurement[1])
+        recovery = uvloop.run(_open(load, port, requests[1], per_second, seconds))
+    return Measurement(load.outcome, seconds, health_seconds, recovery)
 
 
-async def _open(
-    port: int,
-    requests: tuple[bytes, bytes],
-    per_second: float,
-    seconds: float,
-    patience_seconds: float,
-) -> tuple[Outcome, float]:
-    request, small = requests
-    load = Load(port, request, patience_seconds)
+async def _open(load: Load, port: int, small: bytes, per_second: float, seconds: float) -> float:
     await load.open(per_second, seconds)
     stopped = time.perf_counter()
-    finishing = asyncio.create_task(load.finish(min(patience_seconds, MAX_RECOVERY_SECONDS)))
+    finishing = asyncio.create_task(load.finish(USEFUL_SECONDS))
     recovery = await asyncio.to_thread(_recovery_seconds, port, small, stopped)
     await finishing
-    return load.outcome, recovery
+    return recovery
 
 
 def _recovery_seconds(port: int, request: bytes, stopped: float) -> float:

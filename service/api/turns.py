@@ -19,17 +19,19 @@ from collections.abc import Callable
 from service.errors import QueueFull
 
 TURN_SECONDS = 0.005
-_MAX_TURN_SECONDS = 0.025
+_MAX_TURN_SECONDS = 0.01
 _READ_SECONDS_PER_BYTE = 0.5e-9  # copied from the socket, and once more
 _READ_SECONDS = 256 * 1024 * _READ_SECONDS_PER_BYTE  # uvloop reads so many bytes at once
-_WEIGHT = 0.1
+_WEIGHT = 0.2
+_FIRST_GUESS_SECONDS = 0.0025
 
 
 class Turns:
     """Lets requests proceed turn by turn.
 
     Below ``TURN_SECONDS`` of work in one turn nothing waits, and no callback is scheduled but one
-    in each ``TURN_SECONDS`` of work.
+    in each ``TURN_SECONDS`` of work. Where all else takes longer, so may requests, up to
+    ``_MAX_TURN_SECONDS``.
 
     Attributes:
         waiting: How many requests wait, without those whose client has left.
@@ -51,7 +53,7 @@ class Turns:
         self._scheduled = False
         self._proceeded = 0
         self._turn_started = 0.0
-        self._work_seconds = self._pace_seconds = 0.0
+        self._work_seconds = self._pace_seconds = _FIRST_GUESS_SECONDS
 
     @property
     def is_over(self) -> bool:
@@ -126,14 +128,18 @@ class Turns:
         """Let as many requests proceed as a turn has room for, by what one cost lately."""
         self._scheduled = False
         now = time.perf_counter()
+        overspent = max(
+            0.0, self._spent - self._budget
+        )  # responses are written when they are ready
+        self._budget = TURN_SECONDS
         if self._proceeded:
+            # As long as all else takes: rejecting ten times the load must not crowd out the rest.
+            others = now - self._turn_started - self._spent
+            self._budget = min(max(others, TURN_SECONDS), _MAX_TURN_SECONDS)
             self._observe(now)
-        # As long as all else takes: rejecting ten times the load must not crowd out the rest.
-        others = now - self._turn_started - self._spent
-        self._budget = min(max(others, TURN_SECONDS), _MAX_TURN_SECONDS)
         self._spent = 0.0
         self._turn_started = now
-        room = self._budget
+        room = self._budget - overspent
         while self._queue and (room > 0 or not self._proceeded):
             turn = self._queue.popleft()
             if not turn.done():
@@ -154,6 +160,7 @@ class Turns:
     def _observe(self, now: float) -> None:
         work = self._spent / self._proceeded
         pace = (now - self._turn_started) / self._proceeded
-        self._work_seconds += _WEIGHT * (work - self._work_seconds) if self._work_seconds else work
-        self._pace_seconds += _WEIGHT * (pace - self._pace_seconds) if self._pace_seconds else pace
+        self._work_seconds += _WEIGHT * (work - self._work_seconds)
+        self._work_seconds = max(work, self._work_seconds)  # large bodies may be followed by more
+        self._pace_seconds += _WEIGHT * (pace - self._pace_seconds)
         self._proceeded = 0

@@ -21,6 +21,7 @@ from service.inference.session import Runnable
 from service.request_context import RequestContext
 
 _ROOM_SHARE = 0.1
+_MAX_CLEARS_IN_SECONDS = 0.1  # clients that leave make room at once
 _INLINE_SECONDS = 0.005  # of one turn of the event loop, while full batches wait
 
 
@@ -131,7 +132,7 @@ class QueuedGraph:
         self._closed = True
         self.runnable.stop()
         for running in self._running:
-            running.stop.stop()
+            running.end()
         await self.drain()
 
     def _check_wait(self, job: Job) -> None:
@@ -152,7 +153,7 @@ class QueuedGraph:
             allowed += GIVE_WAY * job.rows * job.seconds_per_row
         if wait > allowed:
             # So much later there is room for a tenth of the queue, not for this one request alone.
-            clears_in = wait - (1 - _ROOM_SHARE) * allowed
+            clears_in = min(wait - (1 - _ROOM_SHARE) * allowed, _MAX_CLEARS_IN_SECONDS)
             raise QueueFull(f"{rows} rows wait already; more would wait too long", wait, clears_in)
         if 0 < job.context.deadline - time.monotonic() < wait:
             raise QueueFull(
@@ -164,8 +165,8 @@ class QueuedGraph:
         self._gathering.forget(job)
         self.meter.set_queue_rows(self._gathering.rows)
         for running in self._running:
-            if running.batch.is_unwanted:
-                running.stop.stop()
+            if running.stopped is None and running.batch.is_unwanted:
+                running.end()
 
     def _schedule_start(self) -> None:
         """Start batches in a later turn of the loop, when more requests may have come."""

@@ -31,27 +31,35 @@ class RunningBatch:
         batch: What runs.
         stop: Ends the run.
         started: ``time.perf_counter()`` when it was handed to the threads.
+        stopped: The same when it was told to end, or None.
     """
 
-    __slots__ = ("batch", "started", "stop")
+    __slots__ = ("batch", "started", "stop", "stopped")
 
     def __init__(self, batch: Batch) -> None:
         """Begin now."""
         self.batch = batch
         self.stop = RunStop()
         self.started = time.perf_counter()
+        self.stopped: float | None = None
+
+    def end(self) -> None:
+        """End it before its next node."""
+        self.stop.stop()
+        self.stopped = time.perf_counter()
 
     def seconds_left(self, now: float, expected: float) -> float:
         """Guess how long it still runs.
 
         One that takes longer than expected is expected to take as long again as it is late: it may
-        be a graph that does not end.
+        be a graph, or a node, that does not end.
 
         Args:
             now: ``time.perf_counter()``.
             expected: What it should take in all.
         """
-        return abs(self.started + expected - now)
+        ends = self.started + expected if self.stopped is None else self.stopped
+        return abs(ends - now)
 
 
 def run_batch(runnable: Runnable, batch: Batch, stop: RunStop | None = None) -> Run:
