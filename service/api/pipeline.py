@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from service.api.authentication import Authenticator
 from service.api.deadline_timer import DeadlineTimer
-from service.api.dialects.dialect import Body, Dialect, Endpoint, Head, ParsedRequest
+from service.api.dialects.dialect import Body, Dialect, Endpoint, Head
 from service.api.exchange import ClientGoneError, Exchange
 from service.api.media_types import JSON
 from service.api.problems import (
@@ -148,13 +148,18 @@ class Pipeline:
             if self.turns.is_over:
                 await self.turns.wait()
                 self._refusals.check(_kind_of(exchange))
-            request = self._parse(exchange, body)
+            started = time.perf_counter()
+            request = endpoint.parse_request(
+                exchange.head, exchange.media_type, body, self._reconciler.catalog, context
+            )
+            parsed = time.perf_counter()
+            self.turns.spend(parsed - started)
             model = request.model
             record.model, record.version = model.name, model.version
             with model.in_use:
                 self._authenticator.authorize(context.principal, request.operation.name, model.name)
                 request.response_type = endpoint.negotiate(exchange.head, request)
-                read_seconds = time.perf_counter() - record.started
+                read_seconds = parsed - record.started
                 result = await request.operation.run(model.autoencoder, request.work)
                 started = time.perf_counter()
                 content, headers = endpoint.write_response(request, result)
@@ -176,15 +181,6 @@ class Pipeline:
         in_query = b"model=" in exchange.head.query_string
         one_model = len(self._reconciler.catalog.names) == 1
         return in_query or one_model or exchange.media_type != JSON
-
-    def _parse(self, exchange: Exchange, body: bytes) -> ParsedRequest:
-        started = time.perf_counter()
-        try:
-            return exchange.endpoint.parse_request(
-                exchange.head, exchange.media_type, body, self._reconciler.catalog, exchange.context
-            )
-        finally:
-            self.turns.spend(time.perf_counter() - started)
 
     def reject(self, exchange: Exchange, error: BaseException) -> Reply:
         """Finish a request that failed, and say why in a response.

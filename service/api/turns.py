@@ -35,6 +35,7 @@ class Turns:
 
     Attributes:
         waiting: How many requests wait, without those whose client has left.
+        is_over: Whether a request has to wait for another turn.
     """
 
     def __init__(self, max_wait_seconds: float) -> None:
@@ -44,6 +45,7 @@ class Turns:
             max_wait_seconds: Expected wait beyond which ``check`` rejects.
         """
         self.waiting = 0
+        self.is_over = False
         self._max_wait_seconds = max_wait_seconds
         self._queue: deque[asyncio.Future[None]] = deque()
         self._readers: deque[Callable[[], None]] = deque()
@@ -54,11 +56,6 @@ class Turns:
         self._proceeded = 0
         self._turn_started = 0.0
         self._work_seconds = self._pace_seconds = _FIRST_GUESS_SECONDS
-
-    @property
-    def is_over(self) -> bool:
-        """Whether a request has to wait for another turn."""
-        return self._spent >= self._budget or self.waiting > 0
 
     @property
     def expected_wait_seconds(self) -> float:
@@ -78,6 +75,7 @@ class Turns:
         """Count work of this turn."""
         self._spent += seconds
         if self._spent >= self._budget:
+            self.is_over = True
             self._schedule()
 
     def spend_reading(self, body_bytes: int) -> None:
@@ -111,6 +109,7 @@ class Turns:
         turn: asyncio.Future[None] = loop.create_future()
         self._queue.append(turn)
         self.waiting += 1
+        self.is_over = True
         self._schedule()
         try:
             await turn
@@ -154,6 +153,7 @@ class Turns:
             while bodies and room > 0:
                 bodies.popleft()()
                 room -= _READ_SECONDS
+        self.is_over = self.waiting > 0
         if self._proceeded or self._readers or self._droppers:
             self._schedule()
 

@@ -60,6 +60,7 @@ class Gathering:
     Attributes:
         rows: Rows that wait for a batch, without those that wait to run again alone.
         costs: What runs take.
+        seconds_per_row: What a row costs in a batch of an efficient size, as it was measured.
     """
 
     def __init__(self, limits: BatchLimits) -> None:
@@ -74,7 +75,7 @@ class Gathering:
         self._max_batch_rows = limits.max_batch_rows
         self._efficient_rows = limits.efficient_rows or limits.max_batch_rows
         self._max_exclusive_rows = limits.max_exclusive_rows or limits.max_batch_rows
-        self._seconds_per_row = self.costs.measured(self._efficient_rows) / self._efficient_rows
+        self.seconds_per_row = self.costs.measured(self._efficient_rows) / self._efficient_rows
 
     def __len__(self) -> int:
         """Count the jobs that wait, and the pieces that wait to run again alone."""
@@ -86,19 +87,16 @@ class Gathering:
         return self.rows >= self._efficient_rows
 
     def estimate(self, job: Job) -> None:
-        """Say what a job costs and whether it is a large one, before it is added."""
-        max_rows = self._max_exclusive_rows if job.exclusive else self._max_batch_rows
-        job.large = job.rows > max_rows
+        """Say what an exclusive or large job costs and when it is due, before it is added."""
+        max_rows = self._max_batch_rows
         if job.exclusive:
+            max_rows = self._max_exclusive_rows
             runs = -(-job.rows // max_rows)
             job.seconds_per_row = (
                 runs * self.costs.seconds_per_run / job.rows + self.costs.seconds_per_row
             )
-        else:
-            job.seconds_per_row = self._seconds_per_row
-        job.due = job.waiting_since
-        if job.large:
-            job.due += GIVE_WAY * job.rows * job.seconds_per_row
+        job.large = job.rows > max_rows
+        job.due = job.waiting_since + GIVE_WAY * job.rows * job.seconds_per_row
 
     def seconds_before(self, job: Job) -> float:
         """Return the measured cost of what runs before a job that is about to be added."""
@@ -147,41 +145,50 @@ class Gathering:
             piece = self._retry_alone.popleft()
             if not piece.job.done():
                 return Batch([piece], piece.rows)
-        now = time.perf_counter()
-        self._drop_unwanted(self._small)
-        self._drop_unwanted(self._large)
-        if self._large and (not self._small or self._small_batches >= MAX_SMALL_BATCHES):
+        now, clock = time.perf_counter(), time.monotonic()
+        large = self._large
+        while large and (large[0].done() or clock > large[0].context.deadline):
+            self._drop(large.popleft())
+        if large and (not self._small or self._small_batches >= MAX_SMALL_BATCHES):
             self._small_batches = 0
-            return self._gather([self._take(self._large, now)], now)
-        if not self._small:
-            return None
-        self._small_batches += bool(self._large)
-        return self._gather([self._take(self._small, now)], now)
+            job = large[0]
+            piece = job.take(
+                self._max_exclusive_rows if job.exclusive else self._max_batch_rows, now
+            )
+            self._count_taken(job, piece.rows)
+            if job.taken == job.rows:
+                large.popleft()
+            return self._gather([piece], now, clock)
+        batch = self._gather([], now, clock)
+        if large:
+            if not batch.pieces:  # nobody needs the small ones any more
+                self._small_batches = MAX_SMALL_BATCHES
+                return self.next_batch()
+            self._small_batches += 1
+        return batch if batch.pieces else None
 
-    def _gather(self, pieces: list[Piece], now: float) -> Batch:
-        """Add what waits to a first piece; what does not fit goes whole into another batch."""
-        rows = pieces[0].rows
+    def _gather(self, pieces: list[Piece], now: float, clock: float) -> Batch:
+        """Add small requests to a batch; what does not fit goes whole into another one."""
         waiting = self._small
-        exclusive = pieces[0].job.exclusive
+        begun = rows = pieces[0].rows if pieces else 0
+        exclusive = bool(pieces) and pieces[0].job.exclusive
+        seconds = 0.0
         while waiting and rows < self._efficient_rows and not exclusive:
             job = waiting[0]
-            if self._is_unwanted(job):
+            if job.done() or clock > job.context.deadline:
+                self._drop(job)
                 waiting.popleft()
                 continue
-            if job.exclusive or rows + job.rows > self._max_batch_rows:
+            if pieces and (job.exclusive or rows + job.rows > self._max_batch_rows):
                 break
-            pieces.append(self._take(waiting, now))
-            rows += job.rows
-        return Batch(pieces, rows)
-
-    def _take(self, waiting: deque[Job], now: float) -> Piece:
-        """Take the first job, or as many rows of it as fit into a batch."""
-        job = waiting[0]
-        piece = job.take(self._max_exclusive_rows if job.exclusive else self._max_batch_rows, now)
-        self._count_taken(job, piece.rows)
-        if job.taken == job.rows:
             waiting.popleft()
-        return piece
+            exclusive = job.exclusive
+            pieces.append(job.take(job.rows, now))
+            rows += job.rows
+            seconds += job.rows * job.seconds_per_row
+        self.rows -= rows - begun
+        self._small_seconds = self._small_seconds - seconds if waiting else 0.0
+        return Batch(pieces, rows)
 
     def _count_taken(self, job: Job, rows: int) -> None:
         self.rows -= rows
@@ -192,18 +199,10 @@ class Gathering:
         if not self.rows:  # what rounding has left
             self._small_seconds = self._large_seconds = 0.0
 
-    def _drop_unwanted(self, waiting: deque[Job]) -> None:
-        while waiting and self._is_unwanted(waiting[0]):
-            waiting.popleft()
-
-    def _is_unwanted(self, job: Job) -> bool:
-        """Whether a job needs no result any more, be it that its deadline has passed just now."""
-        if not job.done():
-            if time.monotonic() <= job.context.deadline:
-                return False
-            job.fail(DeadlineExceeded("the time limit passed while rows waited for the model"))
+    def _drop(self, job: Job) -> None:
+        """Drop a job that needs no result any more, be it that its deadline has passed just now."""
+        job.fail(DeadlineExceeded("the time limit passed while rows waited for the model"))
         self.forget(job)
-        return True
 
 
 def _due(job: Job) -> float:

@@ -17,7 +17,7 @@ class Job(Future[Arrays]):
     """Rows of one request, and what its sender awaits: those before ``taken`` are in batches.
 
     Attributes:
-        large: Whether it does not fit into one batch.
+        large: Whether it does not fit into one batch; its queue says so, and when it is due.
         seconds_per_row: What a row of it costs, as it was measured.
         due: ``time.perf_counter()`` by which large jobs are put in order.
     """
@@ -37,12 +37,14 @@ class Job(Future[Arrays]):
         "waiting_since",
     )
 
+    due: float
+
     def __init__(
         self,
         inputs: Arrays,
         context: RequestContext,
-        *,
         exclusive: bool,
+        seconds_per_row: float,
         loop: AbstractEventLoop,
         on_cancel: "Callable[[Job], None]",
     ) -> None:
@@ -52,10 +54,11 @@ class Job(Future[Arrays]):
             inputs: Arrays in the signature's order, each (rows, *row shape).
             context: Of the request.
             exclusive: Whether it never shares a batch.
+            seconds_per_row: What a row costs in a batch.
             loop: The event loop.
             on_cancel: Called with the job as soon as its sender needs no result any more.
         """
-        super().__init__(loop=loop)
+        Future.__init__(self, loop=loop)  # super() would take as long again
         self.inputs = inputs
         self.rows = len(inputs[0])
         self.context = context
@@ -63,8 +66,7 @@ class Job(Future[Arrays]):
         self.on_cancel = on_cancel
         self.waiting_since = time.perf_counter()
         self.large = False
-        self.seconds_per_row = 0.0
-        self.due = self.waiting_since
+        self.seconds_per_row = seconds_per_row
         self.taken = 0
         self.finished_rows = 0
         self.piece_outputs: dict[int, Arrays] | None = None

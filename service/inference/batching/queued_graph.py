@@ -72,6 +72,7 @@ class QueuedGraph:
         self.meter: Meter = _Unmetered()
         self._executor = executor
         self._gathering = Gathering(limits)
+        self._unchecked_rows = min(limits.max_batch_rows, limits.max_queue_rows)
         self._running: set[RunningBatch] = set()
         self._start_scheduled = False
         self._waiting_since = 0.0
@@ -111,10 +112,11 @@ class QueuedGraph:
         if self._draining:
             raise _stopping()
         gathering = self._gathering
-        loop = asyncio.get_running_loop()
-        job = Job(inputs, context, exclusive=exclusive, loop=loop, on_cancel=self._forget)
-        gathering.estimate(job)
-        if self._running or gathering.rows or job.rows > self.limits.max_queue_rows:
+        loop, forget = asyncio.get_running_loop(), self._forget
+        job = Job(inputs, context, exclusive, gathering.seconds_per_row, loop, forget)
+        if exclusive or job.rows > self.limits.max_batch_rows:
+            gathering.estimate(job)
+        if self._running or gathering.rows + job.rows > self._unchecked_rows:
             self._check_wait(job)
         gathering.add(job)
         self.meter.set_queue_rows(gathering.rows)
@@ -136,11 +138,13 @@ class QueuedGraph:
         await self.drain()
 
     def _check_wait(self, job: Job) -> None:
-        """Reject a job that is not worth its wait.
+        """Reject a job that is not worth its wait; one in the next batch always is.
 
         A larger one is worth a longer wait: it is not over quickly anyway.
         """
         rows, limits = self._gathering.rows, self.limits
+        if rows == 0 and not self._running and job.rows <= limits.max_queue_rows:
+            return
         wait = self.expected_wait_seconds(job)
         if rows + job.rows > limits.max_queue_rows:
             raise QueueFull(
