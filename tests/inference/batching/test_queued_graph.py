@@ -75,7 +75,7 @@ class Bench:
         *,
         max_rows: int = 10,
         queue_rows: int = 1000,
-        **limits: int,
+        **limits: Any,
     ) -> None:
         self.session = session
         self.graph = QueuedGraph(
@@ -96,7 +96,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(*, gated: bool = True, **limits: int) -> AsyncIterator[Bench]:
+async def bench(*, gated: bool = True, **limits: Any) -> AsyncIterator[Bench]:
     session = WatchedSession(gated=gated)
     with ThreadPoolExecutor(2) as executor:
         try:
