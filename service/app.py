@@ -176,6 +176,7 @@ def create_reconciler(settings: Settings, recorder: Recorder) -> Reconciler:
             settings.max_batch_rows,
             settings.max_queue_rows,
             settings.max_bundle_bytes,
+            settings.max_queue_seconds,
             recorder.graph,
         ),
         verifier=Verifier(_verification_limits(settings)),

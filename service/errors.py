@@ -299,7 +299,20 @@ class ModelUnavailable(RequestError):
 
 
 class QueueFull(RequestError):
-    """As many rows wait as the service is willing to keep waiting."""
+    """As much work waits as the service is willing to keep waiting.
+
+    Attributes:
+        retry_after_seconds: Time until it expects to have done that work.
+        clears_in_seconds: Time until it expects to take such a request again; 0 if that is unknown.
+    """
+
+    def __init__(
+        self, detail: str, retry_after_seconds: float, clears_in_seconds: float = 0.0
+    ) -> None:
+        """Say what waits, and for how long it still will."""
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+        self.clears_in_seconds = clears_in_seconds
 
 
 class MemoryFull(RequestError):

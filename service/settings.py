@@ -122,6 +122,13 @@ class Settings(BaseSettings):
     max_queue_rows: int = Field(
         65_536, ge=1, description="Maximum number of rows that wait for a graph."
     )
+    max_queue_seconds: float = Field(
+        1.0,
+        gt=0,
+        le=3600,
+        description="Maximum time that a request is expected to wait for its turn, beyond which it"
+        " is rejected at once.",
+    )
     keep_alive_seconds: float = Field(
         75.0,
         ge=1,

@@ -17,6 +17,7 @@ from service.api.authentication import Authenticator, may_use
 from service.api.deadline_timer import DeadlineTimer
 from service.api.dialects.dialect import Body, Dialect, Endpoint, Head
 from service.api.exchange import ClientGoneError, Exchange
+from service.api.media_types import JSON
 from service.api.open_bytes import OpenBytes
 from service.api.problems import (
     MISTAKEN_REQUESTS,
@@ -27,10 +28,18 @@ from service.api.problems import (
     problem_headers,
     problem_type,
 )
+from service.api.refusals import Key, Refusals
 from service.api.request_policy import OPEN_POLICY, RequestPolicy
 from service.api.request_record import RequestRecord
+from service.api.turns import Turns
 from service.catalog.reconciler import Reconciler
-from service.errors import BodyTooLarge, LatentServeError, MethodNotAllowed, RequestError
+from service.errors import (
+    BodyTooLarge,
+    LatentServeError,
+    MethodNotAllowed,
+    QueueFull,
+    RequestError,
+)
 from service.log_config import request_id
 from service.metrics.recorder import STAGES, Recorder, Stages
 from service.off_loop import CostlyWork, run_on_thread
@@ -61,6 +70,7 @@ class Pipeline:
     Attributes:
         timer: Interrupts open exchanges at their deadlines.
         open_bytes: What open requests and responses hold.
+        turns: Shares out the turns of the event loop.
     """
 
     def __init__(
@@ -84,6 +94,8 @@ class Pipeline:
         """
         self.timer = DeadlineTimer()
         self.open_bytes = OpenBytes(settings.max_open_bytes)
+        self.turns = Turns(settings.max_queue_seconds)
+        self._refusals = Refusals()
         self._dialects = tuple(dialects)
         self._reconciler = reconciler
         self._authenticator = authenticator
@@ -134,7 +146,8 @@ class Pipeline:
         """Authenticate a request, and decide by its head whether its body is worth reading.
 
         Raises:
-            RequestError: It may not call, or its body is too large or of a kind that is not read.
+            RequestError: It may not call, its body is too large or of a kind that is not read, or
+                too many requests wait already.
         """
         head = exchange.head
         self._policy.check(head.method, head.headers, exchange.record.peer)
@@ -145,6 +158,10 @@ class Pipeline:
         if declared.isdigit():
             self._check_body_bytes(int(declared))
         exchange.media_type = exchange.endpoint.read_head(head)
+        if self.turns.waiting:
+            self.turns.check()
+        if self._refusals.is_any:
+            self._refusals.check(_kind_of(exchange))
         exchange.body_requested = True
 
     def receive(self, exchange: Exchange, count: int) -> None:
@@ -199,13 +216,19 @@ class Pipeline:
         endpoint, context, record = exchange.endpoint, exchange.context, exchange.record
         request_id.set(record.request_id)
         try:
-            catalog = self._reconciler.catalog
+            if self.turns.is_over:
+                await self.turns.wait()
+                self._refusals.check(_kind_of(exchange))
+            catalog, started = self._reconciler.catalog, time.perf_counter()
             arguments = (exchange.head, exchange.media_type, body, catalog, context)
             try:
                 request = endpoint.parse_request(*arguments)
+                parsed = time.perf_counter()
+                self.turns.spend(parsed - started)
             except CostlyWork as costly:
                 with catalog.in_use():
                     request = await run_on_thread(costly.size, endpoint.parse_request, *arguments)
+                parsed = time.perf_counter()
             model = request.model
             record.model, record.version = model.name, model.version
             with model.in_use:
@@ -213,24 +236,36 @@ class Pipeline:
                 request.response_type = endpoint.negotiate(exchange.head, request)
                 # A body that has come at once has not been counted yet.
                 self._hold(exchange, len(body) - exchange.held_bytes + request.expected_bytes)
-                read_seconds = time.perf_counter() - record.started
                 result = await request.operation.run(model.autoencoder, request.work)
                 started = time.perf_counter()
                 try:
                     content, headers = endpoint.write_response(request, result)
+                    written = time.perf_counter()
+                    self.turns.spend(written - started)
                 except CostlyWork as costly:
                     content, headers = await run_on_thread(
                         costly.size, endpoint.write_response, request, result
                     )
+                    written = time.perf_counter()
         except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # whatever it is, there is a response
+            if isinstance(error, QueueFull) and self._head_names_model(exchange):
+                self._refusals.add(_kind_of(exchange), error)
             return self.reject(exchange, exchange.cause_of(error))
-        write_seconds = time.perf_counter() - started
         stages = Stages(
-            read_seconds, context.queue_seconds, context.inference_seconds, write_seconds
+            parsed - record.started,
+            context.queue_seconds,
+            context.inference_seconds,
+            written - started,
         )
         headers += (_server_timing(stages), *record.response_headers)
         record.record_success(request.rows, stages)
         return Reply(200, headers, content)
+
+    def _head_names_model(self, exchange: Exchange) -> bool:
+        """Whether all requests with this head are for the same model."""
+        in_query = b"model=" in exchange.head.query_string
+        one_model = len(self._reconciler.catalog.names) == 1
+        return in_query or one_model or exchange.media_type != JSON
 
     def reject(self, exchange: Exchange, error: BaseException) -> Reply:
         """Finish a request that failed, and say why in a response.
@@ -293,6 +328,12 @@ class Pipeline:
         record.record_failure(problem.status, problem.slug)
         headers = [problem_type(), *problem_headers(problem, error), *record.response_headers]
         return Reply(problem.status, headers, body, closes=True)
+
+
+def _kind_of(exchange: Exchange) -> Key:
+    declared = exchange.head.headers.get(b"content-length", b"0")
+    body_bytes = int(declared) if declared.isdigit() else 0
+    return exchange.endpoint.path, exchange.head.query_string, body_bytes.bit_length()
 
 
 def _server_timing(stages: Stages) -> tuple[bytes, bytes]:

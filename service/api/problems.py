@@ -1,5 +1,6 @@
 """The table from exception to HTTP problem (RFC 9457), and nothing else that knows a status."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -16,6 +17,7 @@ PROBLEM_RESPONSE: dict[str, Any] = {
 }
 """OpenAPI's description of every error response."""
 RETRY_AFTER_SECONDS = 1
+_MAX_RETRY_AFTER = 60
 
 Headers = list[tuple[bytes, bytes]]
 _MAX_ERRORS = 10
@@ -170,7 +172,9 @@ PROBLEMS: dict[type[errors.LatentServeError], Problem] = {
         retry=True,
     ),
     errors.QueueFull: Problem(
-        503, "queue-full", "Too many rows wait already", "Try again later.", retry=True
+        503, "queue-full", "Too much work waits already",
+        "Try again after the seconds in Retry-After, when what waits now should be done.",
+        retry=True,
     ),
     errors.MemoryFull: Problem(
         503, "memory-full", "Too many bytes are open already",
@@ -261,7 +265,8 @@ def problem_headers(problem: Problem, error: BaseException | None = None) -> Hea
     """
     headers: Headers = []
     if problem.retry:
-        headers.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode()))
+        seconds: float = getattr(error, "retry_after_seconds", RETRY_AFTER_SECONDS)
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(min(seconds, _MAX_RETRY_AFTER)))))
     if problem.headers is not None and error is not None:
         headers += problem.headers(error)
     return headers

@@ -104,6 +104,7 @@ class LoadOptions:
         max_batch_rows: Maximum number of rows of one run of a graph.
         max_queue_rows: Maximum number of rows that wait for a graph.
         max_bundle_bytes: Maximum size of the files of a bundle together.
+        max_queue_seconds: Time that a request is expected to wait for a graph at most.
         meter: Makes what records the runs of a graph, by model, version and graph.
     """
 
@@ -112,6 +113,7 @@ class LoadOptions:
     max_batch_rows: int = 256
     max_queue_rows: int = 65_536
     max_bundle_bytes: int = MAX_BUNDLE_BYTES
+    max_queue_seconds: float = float("inf")
     meter: Callable[[str, int, str], Meter] | None = None
 
 
@@ -218,4 +220,7 @@ def _limits(costs: BatchCosts, options: LoadOptions) -> BatchLimits:
         max_exclusive_rows=options.max_batch_rows,
         max_inline_rows=costs.rows_within(MAX_INLINE_SECONDS),
         max_running=options.threads,
+        max_queue_seconds=options.max_queue_seconds,
+        seconds_per_run=costs.seconds_per_run,
+        seconds_per_row=costs.seconds_per_row,
     )

@@ -190,23 +190,17 @@ async def test_a_model_that_takes_too_long_is_not_waited_for(tmp_path: Path) -> 
     assert waited == "the time limit passed while the model worked"
 
 
-@pytest.mark.slow
-async def test_rows_that_wait_too_long_are_dropped_and_their_turn_goes_on(tmp_path: Path) -> None:
+async def test_a_run_ends_at_its_deadline_and_what_waits_behind_it_is_answered(
+    tmp_path: Path,
+) -> None:
     publish_faulty_model(tmp_path)
-    async with open_client(tmp_path, request_timeout_seconds=0.2) as client:
-        slow = asyncio.create_task(client.call("encode", inputs=slow_rows(0.6).tolist()))
-        await asyncio.sleep(0.05)
+    async with open_client(tmp_path, request_timeout_seconds=0.5) as client:
+        slow = asyncio.create_task(client.call("encode", inputs=slow_rows(10).tolist()))
+        await asyncio.sleep(0.3)
         waiting = await client.call("encode", inputs=PLANE.rows(1).tolist())
-        expect_problem(waiting, 504, "deadline-exceeded")
         expect_problem(await slow, 504, "deadline-exceeded")
-        later = waiting
-        for _ in range(100):
-            later = await client.call("encode", inputs=PLANE.rows(1).tolist())
-            if later.status_code == 200:
-                break
-            await asyncio.sleep(0.05)
 
-    assert later.status_code == 200
+    assert waiting.status_code == 200
 
 
 async def exchange(

@@ -97,7 +97,7 @@ def test_problems_have_names_of_their_own_and_say_what_to_do() -> None:
         (errors.ModelRequired("a"), 422),
         (errors.NonFiniteResult("a"), 422),
         (errors.ModelUnavailable("a"), 503),
-        (errors.QueueFull("a"), 503),
+        (errors.QueueFull("a", 1.0), 503),
         (errors.Draining("a"), 503),
         (errors.DeadlineExceeded("a"), 504),
         (errors.InferenceFailed("a"), 500),
@@ -115,11 +115,13 @@ def test_an_error_without_a_row_of_its_own_takes_that_of_its_parent() -> None:
     class Narrower(errors.QueueFull):
         """A kind of full queue."""
 
-    assert problem_for(Narrower("a")) is PROBLEMS[errors.QueueFull]
+    assert problem_for(Narrower("a", 1.0)) is PROBLEMS[errors.QueueFull]
 
 
 def test_only_errors_meant_for_clients_speak_to_them() -> None:
-    assert detail_of(errors.QueueFull("3 rows wait"), PROBLEMS[errors.QueueFull]) == "3 rows wait"
+    assert (
+        detail_of(errors.QueueFull("3 rows wait", 1.0), PROBLEMS[errors.QueueFull]) == "3 rows wait"
+    )
     for error in (errors.InferenceFailed("encoder.onnx: secret"), ValueError("secret")):
         assert detail_of(error, problem_for(error)) == INTERNAL_ERROR.title
 

@@ -1,7 +1,8 @@
 """What waits in front of a graph, and what of it runs together."""
 
 import time
-from asyncio import Future
+from asyncio import AbstractEventLoop, Future
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,23 +13,40 @@ from service.request_context import RequestContext
 Arrays = tuple[FloatArray, ...]
 
 
-class Job:
-    """Rows of one request: those before ``taken`` have been put in batches."""
+class Job(Future[Arrays]):
+    """Rows of one request, and what its sender awaits: those before ``taken`` are in batches.
+
+    Attributes:
+        large: Whether it does not fit into one batch; its queue says so, and when it is due.
+        seconds_per_row: What a row of it costs, as it was measured.
+        due: ``time.perf_counter()`` by which large jobs are put in order.
+    """
 
     __slots__ = (
         "context",
+        "due",
         "exclusive",
         "finished_rows",
         "inputs",
         "joined",
-        "result",
+        "large",
+        "on_cancel",
         "rows",
+        "seconds_per_row",
         "taken",
         "waiting_since",
     )
 
+    due: float
+
     def __init__(
-        self, inputs: Arrays, context: RequestContext, exclusive: bool, result: "Future[Arrays]"
+        self,
+        inputs: Arrays,
+        context: RequestContext,
+        exclusive: bool,
+        seconds_per_row: float,
+        loop: AbstractEventLoop,
+        on_cancel: "Callable[[Job], None]",
     ) -> None:
         """Begin to wait.
 
@@ -36,17 +54,33 @@ class Job:
             inputs: Arrays in the signature's order, each (rows, *row shape).
             context: Of the request.
             exclusive: Whether it never shares a batch.
-            result: What its sender awaits.
+            seconds_per_row: What a row costs in a batch.
+            loop: The event loop.
+            on_cancel: Called with the job as soon as its sender needs no result any more.
         """
+        # super() would take as long again.
+        Future.__init__(self, loop=loop)  # pyright: ignore[reportUnknownMemberType]  # a generic base
         self.inputs = inputs
         self.rows = len(inputs[0])
         self.context = context
         self.exclusive = exclusive
-        self.result = result
+        self.on_cancel = on_cancel
         self.waiting_since = time.perf_counter()
+        self.large = False
+        self.seconds_per_row = seconds_per_row
         self.taken = 0
         self.finished_rows = 0
         self.joined: Arrays | None = None
+
+    def cancel(self, msg: object = None) -> bool:
+        """Cancel it, unless it has a result, and say so at once.
+
+        A callback would come a turn of the event loop later, and cost every job that turn.
+        """
+        cancelled = super().cancel(msg)
+        if cancelled:
+            self.on_cancel(self)
+        return cancelled
 
     def take(self, max_rows: int, now: float) -> "Piece":
         """Cut off the next rows, up to ``max_rows`` of them.
@@ -77,13 +111,13 @@ class Job:
             if self.finished_rows < self.rows:
                 return
             complete = self.joined
-        if not self.result.done():
-            self.result.set_result(complete)
+        if not self.done():
+            self.set_result(complete)
 
     def fail(self, error: LatentServeError) -> None:
-        """Set an error as the result, unless there is a result or its sender has cancelled."""
-        if not self.result.done():
-            self.result.set_exception(error)
+        """Set an error, unless there is a result or its sender has cancelled."""
+        if not self.done():
+            self.set_exception(error)
 
 
 class Piece:
@@ -125,6 +159,11 @@ class Batch:
         """Put pieces of so many rows together."""
         self.pieces = pieces
         self.rows = rows
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether none of its jobs needs a result any more."""
+        return all(piece.job.done() for piece in self.pieces)
 
     @property
     def inputs(self) -> Arrays:
