@@ -101,22 +101,19 @@ class Pipeline:
         self._authenticator = authenticator
         self._recorder = recorder
         self._policy = policy
-        self._root = policy.root_path + "/"
+        self._root = policy.root_path
         self._access_log = settings.access_log
         self._max_body_bytes = settings.max_body_bytes
         self._timeout_seconds = settings.request_timeout_seconds
 
     def match(self, path: str) -> Endpoint | None:
         """Return what a path, decoded, means to one of the dialects, if anything."""
-        endpoint = self._match(path)
-        if endpoint is None and path.startswith(self._root):
-            endpoint = self._match(path[len(self._root) - 1 :])
-        return endpoint
-
-    def _match(self, path: str) -> Endpoint | None:
         for dialect in self._dialects:
             if (endpoint := dialect.match(path)) is not None:
                 return endpoint
+        if self._root and path.startswith(self._root + "/"):
+            below = path.removeprefix(self._root)
+            return next(filter(None, (dialect.match(below) for dialect in self._dialects)), None)
         return None
 
     def open_exchange(
@@ -150,14 +147,18 @@ class Pipeline:
                 too many requests wait already.
         """
         head = exchange.head
-        self._policy.check(head.method, head.headers, exchange.record.peer)
-        if head.method != CALL_METHOD:
-            raise MethodNotAllowed(exchange.endpoint.path, CALL_METHOD)
+        media_type = head.media_type
+        if media_type is None:
+            self._policy.check(head.method, head.headers, exchange.record.peer)
+            if head.method != CALL_METHOD:
+                raise MethodNotAllowed(exchange.endpoint.path, CALL_METHOD)
         exchange.context.principal = self._authenticator.authenticate(head.headers)
-        declared = head.headers.get(b"content-length", b"0")
-        if declared.isdigit():
-            self._check_body_bytes(int(declared))
-        exchange.media_type = exchange.endpoint.read_head(head)
+        if media_type is None:
+            declared = head.headers.get(b"content-length", b"0")
+            if declared.isdigit():
+                self._check_body_bytes(int(declared))
+            media_type = head.media_type = exchange.endpoint.read_head(head)
+        exchange.media_type = media_type
         if self.turns.waiting:
             self.turns.check()
         if self._refusals.is_any:
@@ -178,7 +179,7 @@ class Pipeline:
     def close_exchange(self, exchange: Exchange) -> None:
         """Forget an exchange whose response is ready: its deadline, and what it held."""
         self.timer.remove(exchange)
-        self.open_bytes.give_back(exchange.held_bytes)
+        self.open_bytes.held -= exchange.held_bytes
         exchange.held_bytes = 0
 
     def _check_body_bytes(self, body_bytes: int) -> None:

@@ -30,7 +30,7 @@ class Turns:
     """Lets requests proceed turn by turn.
 
     Below ``TURN_SECONDS`` of work in one turn nothing waits, and no callback is scheduled but one
-    in each ``TURN_SECONDS`` of work. Where all else takes longer, so may requests, up to
+    in each half of that. Where all else takes longer, so may requests, up to
     ``_MAX_TURN_SECONDS``.
 
     Attributes:
@@ -74,9 +74,11 @@ class Turns:
     def spend(self, seconds: float) -> None:
         """Count work of this turn."""
         self._spent += seconds
-        if self._spent >= self._budget:
-            self.is_over = True
+        # What has been spent is that of several short turns until a turn of ours begins.
+        if self._spent >= self._budget / 2:
             self._schedule()
+            if self._spent >= self._budget:
+                self.is_over = True
 
     def spend_reading(self, body_bytes: int) -> None:
         """Count a piece of a large body that was read in this turn."""

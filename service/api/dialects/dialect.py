@@ -5,7 +5,7 @@ It knows bytes and names, but not what an operation does with arrays.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from service.api.problems import Headers, Problem
@@ -31,11 +31,14 @@ class Head:
         method: As it was sent.
         query_string: The URL's query, undecoded.
         headers: Their names in lower case, repeated ones joined by ``join_fields``.
+        media_type: Of the body, once the head has been checked. A head that comes again on the same
+            connection is the same object, and is not checked again.
     """
 
     method: str
     query_string: bytes
     headers: dict[bytes, bytes]
+    media_type: str | None = field(default=None, init=False)
 
 
 def join_fields(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

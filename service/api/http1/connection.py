@@ -158,7 +158,8 @@ class Connection(asyncio.Protocol):
         """Go on with what waited for the client to read."""
         self._writer.resume()
         if not self._transport.is_closing():
-            self._rest()
+            if not self.is_answering:
+                self._rest()
             self._read_held()
 
     # What the server calls
@@ -205,7 +206,7 @@ class Connection(asyncio.Protocol):
         while position < len(data) and not (self._lingering or self._transport.is_closing()):
             if self._body is not None:
                 position = self._read_body(self._body, data, position)
-            elif self.is_answering or self._writer.is_paused:
+            elif self.exchange is not None or self.is_answering or self._writer.is_paused:
                 self._held = data[position:]
                 self._transport.pause_reading()
                 return
@@ -410,9 +411,7 @@ class Connection(asyncio.Protocol):
             self._rest()
 
     def _rest(self) -> None:
-        """Wait for a request, or for what has to come before one, unless a request is open."""
-        if self.is_answering:
-            return
+        """Wait for a request, or for what has to come before one; no request is open."""
         limits = self._limits
         if self._body is not None:
             seconds = limits.discard_seconds

@@ -143,11 +143,11 @@ class Gathering:
         """
         while self._retry_alone:
             piece = self._retry_alone.popleft()
-            if not piece.job.done():
+            if not piece.job.result.done():
                 return Batch([piece], piece.rows)
         now, clock = time.perf_counter(), time.monotonic()
         large = self._large
-        while large and (large[0].done() or clock > large[0].context.deadline):
+        while large and (large[0].result.done() or clock > large[0].context.deadline):
             self._drop(large.popleft())
         if large and (not self._small or self._small_batches >= MAX_SMALL_BATCHES):
             self._small_batches = 0
@@ -175,7 +175,7 @@ class Gathering:
         seconds = 0.0
         while waiting and rows < self._efficient_rows and not exclusive:
             job = waiting[0]
-            if job.done() or clock > job.context.deadline:
+            if job.result.done() or clock > job.context.deadline:
                 self._drop(job)
                 waiting.popleft()
                 continue

@@ -1,8 +1,7 @@
 """What waits in front of a graph, and what of it runs together."""
 
 import time
-from asyncio import AbstractEventLoop, Future
-from collections.abc import Callable
+from asyncio import Future
 
 import numpy as np
 
@@ -13,13 +12,14 @@ from service.request_context import RequestContext
 Arrays = tuple[FloatArray, ...]
 
 
-class Job(Future[Arrays]):
-    """Rows of one request, and what its sender awaits: those before ``taken`` are in batches.
+class Job:
+    """Rows of one request: those before ``taken`` have been put in batches.
 
     Attributes:
         large: Whether it does not fit into one batch; its queue says so, and when it is due.
         seconds_per_row: What a row of it costs, as it was measured.
         due: ``time.perf_counter()`` by which large jobs are put in order.
+        is_watched: Whether its queue gets to know when its sender needs no result any more.
     """
 
     __slots__ = (
@@ -28,9 +28,10 @@ class Job(Future[Arrays]):
         "exclusive",
         "finished_rows",
         "inputs",
+        "is_watched",
         "joined",
         "large",
-        "on_cancel",
+        "result",
         "rows",
         "seconds_per_row",
         "taken",
@@ -45,8 +46,7 @@ class Job(Future[Arrays]):
         context: RequestContext,
         exclusive: bool,
         seconds_per_row: float,
-        loop: AbstractEventLoop,
-        on_cancel: "Callable[[Job], None]",
+        result: "Future[Arrays]",
     ) -> None:
         """Begin to wait.
 
@@ -55,16 +55,14 @@ class Job(Future[Arrays]):
             context: Of the request.
             exclusive: Whether it never shares a batch.
             seconds_per_row: What a row costs in a batch.
-            loop: The event loop.
-            on_cancel: Called with the job as soon as its sender needs no result any more.
+            result: What its sender awaits.
         """
-        # super() would take as long again.
-        Future.__init__(self, loop=loop)  # pyright: ignore[reportUnknownMemberType]  # a generic base
         self.inputs = inputs
         self.rows = len(inputs[0])
         self.context = context
         self.exclusive = exclusive
-        self.on_cancel = on_cancel
+        self.result = result
+        self.is_watched = False
         self.waiting_since = time.perf_counter()
         self.large = False
         self.seconds_per_row = seconds_per_row
@@ -72,15 +70,10 @@ class Job(Future[Arrays]):
         self.finished_rows = 0
         self.joined: Arrays | None = None
 
-    def cancel(self, msg: object = None) -> bool:
-        """Cancel it, unless it has a result, and say so at once.
-
-        A callback would come a turn of the event loop later, and cost every job that turn.
-        """
-        cancelled = super().cancel(msg)
-        if cancelled:
-            self.on_cancel(self)
-        return cancelled
+    @property
+    def is_over(self) -> bool:
+        """Whether it has a result, or its sender needs none any more."""
+        return self.result.done()
 
     def take(self, max_rows: int, now: float) -> "Piece":
         """Cut off the next rows, up to ``max_rows`` of them.
@@ -111,13 +104,13 @@ class Job(Future[Arrays]):
             if self.finished_rows < self.rows:
                 return
             complete = self.joined
-        if not self.done():
-            self.set_result(complete)
+        if not self.result.done():
+            self.result.set_result(complete)
 
     def fail(self, error: LatentServeError) -> None:
         """Set an error, unless there is a result or its sender has cancelled."""
-        if not self.done():
-            self.set_exception(error)
+        if not self.result.done():
+            self.result.set_exception(error)
 
 
 class Piece:
@@ -163,7 +156,7 @@ class Batch:
     @property
     def is_unwanted(self) -> bool:
         """Whether none of its jobs needs a result any more."""
-        return all(piece.job.done() for piece in self.pieces)
+        return all(piece.job.is_over for piece in self.pieces)
 
     @property
     def inputs(self) -> Arrays:

@@ -112,17 +112,18 @@ class QueuedGraph:
         if self._draining:
             raise _stopping()
         gathering = self._gathering
-        loop, forget = asyncio.get_running_loop(), self._forget
-        job = Job(inputs, context, exclusive, gathering.seconds_per_row, loop, forget)
+        result: asyncio.Future[Arrays] = asyncio.get_running_loop().create_future()
+        job = Job(inputs, context, exclusive, gathering.seconds_per_row, result)
         if exclusive or job.rows > self.limits.max_batch_rows:
             gathering.estimate(job)
         if self._running or gathering.rows + job.rows > self._unchecked_rows:
             self._check_wait(job)
+            self._watch(job)
         gathering.add(job)
         self.meter.set_queue_rows(gathering.rows)
         self._idle.clear()
         self._schedule_start()
-        return job
+        return result
 
     async def drain(self) -> None:
         """Take no more rows, and return when all that were taken have run."""
@@ -163,6 +164,16 @@ class QueuedGraph:
             raise QueueFull(
                 f"{rows} rows wait already; the time limit would pass before more run", wait
             )
+
+    def _watch(self, job: Job) -> None:
+        """Get to know when its sender needs no result any more; a short run is sooner over."""
+        if not job.is_watched:
+            job.is_watched = True
+            job.result.add_done_callback(partial(self._forget_cancelled, job))
+
+    def _forget_cancelled(self, job: Job, result: "asyncio.Future[Arrays]") -> None:
+        if result.cancelled():
+            self._forget(job)
 
     def _forget(self, job: Job) -> None:
         """Drop what waits of a job that needs no result, and end runs that are for it alone."""
@@ -234,6 +245,8 @@ class QueuedGraph:
             self._finish(batch, Run(failed))
             return
         self._running.add(running)
+        for piece in batch.pieces:
+            self._watch(piece.job)
         run.add_done_callback(partial(self._finish_thread, running))
 
     def _finish_thread(self, running: RunningBatch, run: "asyncio.Future[Run]") -> None:

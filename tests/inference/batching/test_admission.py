@@ -88,6 +88,7 @@ async def test_rows_of_a_client_that_leaves_stop_counting_at_once() -> None:
         gone = [running.submit(lookup_rows(5)), running.submit(lookup_rows(50))]
         for job in gone:
             job.cancel()
+        await asyncio.sleep(0)
         assert running.graph.waiting_rows == 0
         stays = running.submit(lookup_rows(55))
         running.session.open()

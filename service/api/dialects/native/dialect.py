@@ -6,19 +6,28 @@ from typing import Any
 
 from service.api.content_codings import check_content_encoding, decompress, is_compressed
 from service.api.dialects.dialect import Body, Head, ParsedRequest
-from service.api.dialects.native.bodies import is_costly
+from service.api.dialects.native.bodies import content_type_of, is_costly
 from service.api.dialects.native.calls import CALLS, Call
 from service.api.dialects.native.examples import find_example
+from service.api.dialects.native.remedies import remedy_for_error
 from service.api.dialects.native.requests import parse_request
 from service.api.dialects.native.response_size import expected_bytes
 from service.api.dialects.native.responses import write_response
-from service.api.media_types import body_type, choose_response_type
+from service.api.media_types import (
+    FORM,
+    JSON,
+    body_type,
+    choose_response_type,
+    told_by_first_bytes,
+)
 from service.api.problems import PROBLEM_MEDIA_TYPE, Headers, Problem, problem_body
 from service.catalog.catalog import Catalog
-from service.errors import FieldError
+from service.errors import FieldError, RequestError
 from service.off_loop import require_thread
 from service.operations.operation import Result
 from service.request_context import RequestContext
+
+_OBJECT = ord("{")
 
 
 @dataclass(frozen=True)
@@ -50,19 +59,35 @@ class NativeEndpoint:
         self, head: Head, media_type: str, body: bytes, catalog: Catalog, context: RequestContext
     ) -> ParsedRequest:
         """Read a body; see ``Endpoint.parse_request``."""
+        values: dict[str, Any] = {}
+        try:
+            if media_type == FORM or is_compressed(head.headers):
+                body = self._unpack(head, media_type, body)
+            if media_type == JSON and body and body[0] != _OBJECT:
+                media_type, body = told_by_first_bytes(content_type_of(head), body)
+            limits = self.max_rows, values
+            return parse_request(self.call, head, media_type, body, catalog, context, *limits)
+        except RequestError as error:
+            remedied = remedy_for_error(error, self.call, body) if media_type == JSON else error
+            named = values.get("model")
+            remedied.model = named if isinstance(named, str) else None
+            if remedied is error:
+                raise
+            raise remedied from error
+
+    def _unpack(self, head: Head, media_type: str, body: bytes) -> bytes:
         if is_costly(head, media_type, len(body)):
             require_thread(len(body))
         if is_compressed(head.headers):
-            body = decompress(head.headers, body, self.max_body_bytes)
-        return parse_request(
-            self.call, head, media_type, body, catalog, context, max_rows=self.max_rows
-        )
+            return decompress(head.headers, body, self.max_body_bytes)
+        return body
 
     def negotiate(self, head: Head, request: ParsedRequest) -> str:
         """Choose by ``Accept``; see ``Endpoint.negotiate``."""
         shows_pictures = self.call.returns_rows and request.model.manifest.input.kind == "image"
-        request.accept_encoding = head.headers.get(b"accept-encoding")
-        media_type = choose_response_type(head.headers.get(b"accept"), is_image=shows_pictures)
+        headers = head.headers
+        request.accept_encoding = headers.get(b"accept-encoding")
+        media_type = choose_response_type(headers.get(b"accept"), is_image=shows_pictures)
         request.expected_bytes = expected_bytes(
             self.call, request, media_type, self.max_response_bytes
         )

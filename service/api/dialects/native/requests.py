@@ -18,16 +18,15 @@ from service.api.dialects.native.bodies import (
     with_white,
 )
 from service.api.dialects.native.calls import Call
-from service.api.dialects.native.remedies import remedy_for_error, unknown_fields_error
+from service.api.dialects.native.remedies import unknown_fields_error
 from service.api.dialects.native.schemas import CallFields, SampleFields
-from service.api.media_types import FORM, JSON, readable_types, told_by_first_bytes
+from service.api.media_types import FORM, JSON, readable_types
 from service.arrays import FloatArray
 from service.catalog.catalog import Catalog
 from service.catalog.loading import LoadedModel
 from service.errors import (
     FieldError,
     InvalidInput,
-    RequestError,
     TooManyRows,
     UnsupportedMediaType,
 )
@@ -40,21 +39,20 @@ from service.operations.operation import Work
 from service.operations.table import require
 from service.request_context import RequestContext
 
-_OBJECT = ord("{")
 _LISTS = ("ids",)
 JSON_TEXTS = ("conditions",)
 """Query parameters that are written as JSON."""
 
 
-def parse_request(
+def parse_request(  # noqa: PLR0913, PLR0917  # what a request consists of
     call: Call,
     head: Head,
     media_type: str,
     body: bytes,
     catalog: Catalog,
     context: RequestContext,
-    *,
     max_rows: int,
+    values: dict[str, Any],
 ) -> ParsedRequest:
     """Read a request: fields first, then the model they mean, then the rows it takes.
 
@@ -66,34 +64,11 @@ def parse_request(
         catalog: Finds the model.
         context: Of the request.
         max_rows: Rows of one request at most.
+        values: Takes the values of the fields, for whoever explains an error.
 
     Raises:
         RequestError: One of its kinds.
     """
-    values: dict[str, Any] = {}
-    try:
-        if media_type == JSON and body and body[0] != _OBJECT:
-            media_type, body = told_by_first_bytes(content_type_of(head), body)
-        return _parse(call, head, media_type, body, catalog, context, max_rows, values)
-    except RequestError as error:
-        remedied = remedy_for_error(error, call, body) if media_type == JSON else error
-        named = values.get("model")
-        remedied.model = named if isinstance(named, str) else None
-        if remedied is error:
-            raise
-        raise remedied from error
-
-
-def _parse(  # noqa: PLR0913, PLR0917  # the steps of one request; the last keeps what was read
-    call: Call,
-    head: Head,
-    media_type: str,
-    body: bytes,
-    catalog: Catalog,
-    context: RequestContext,
-    max_rows: int,
-    values: dict[str, Any],
-) -> ParsedRequest:
     values |= _query_values(call.fields, head.query_string)
     content: JsonBody | FormBody | bytes = body
     if media_type == JSON and (body or call.rows_field or not values):
