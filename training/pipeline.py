@@ -26,6 +26,7 @@ from training.errors import GatesFailed
 from training.evaluation.assessing import assess
 from training.evaluation.assessment import GateResult
 from training.evaluation.gates import waive_gates
+from training.export.code_density import code_density
 from training.export.conversion import export_graph
 from training.export.exported_model import ExportedModel
 from training.export.fitted_scorer import fit_scorers
@@ -149,21 +150,22 @@ def _read_data(recipe: Recipe) -> tuple[DataDescription, Split]:
 
 
 def export_model(model: TrainedModel) -> ExportedModel:
-    """Fit scorers, export every graph, and compare each with Keras on validation rows.
+    """Fit code density and scorers, export every graph, and compare each with Keras.
 
     Raises:
         RecipeError: The recipe names an unknown score.
         ExportFailed: A Keras function cannot be converted.
         ParityMismatch: A graph does not compute what Keras computes.
     """
+    density = code_density(model)
     functions = graph_functions(
         model.autoencoder,
         model.scaling,
         model.data.input.shape,
-        fit_scorers(model),
+        fit_scorers(model, density.mixture),
     )
     graphs = {graph.name: (graph.signature, export_graph(graph)) for graph in functions}
-    exported = ExportedModel(graphs, GraphRunner(graphs), parity_error=0.0)
+    exported = ExportedModel(graphs, density, GraphRunner(graphs), parity_error=0.0)
     validation = model.split.validation
     inputs = exported.graph_inputs(validation.rows, validation.conditions)
     deviations = [

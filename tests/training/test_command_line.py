@@ -37,7 +37,7 @@ def test_a_recipe_becomes_a_bundle_that_verifies(tmp_path: Path) -> None:
     assert "epoch 3/3: loss" in output
     assert "parity with Keras" in output
     assert verified == 0, verification
-    assert "3 graphs reproduce their golden vectors" in verification
+    assert "4 graphs reproduce their golden vectors" in verification
     manifest = read_bundle_at(tmp_path / "models/digits-vae/1").manifest
     assert manifest.code.variational
     assert manifest.priors is not None
@@ -80,7 +80,7 @@ def test_a_finished_run_is_only_exported_again(tmp_path: Path) -> None:
         ),
         (
             ["digits-vae", "--set", 'anomaly.scores=["surprise"]'],
-            "'surprise' is not a score; there are reconstruction-error",
+            "'surprise' is not a score; there are atypicality, reconstruction-error",
         ),
     ],
 )
