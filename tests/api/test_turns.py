@@ -105,7 +105,7 @@ def test_a_request_like_one_just_rejected_is_rejected_by_its_head_for_a_time() -
     assert rejected.value.retry_after_seconds == 1.5
     time.sleep(0.06)
     refusals.check(("/encode", b"model=a", 10))
-    assert not len(refusals)
+    assert not refusals.is_any
 
 
 async def test_a_rejected_request_is_told_after_how_many_seconds_to_come_back(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from tests.inference.batching.test_queued_graph import bench
 
 pytestmark = pytest.mark.timeout(20)
 
-SECOND_PER_ROW = {"seconds_per_row": 1.0}
+SECOND_PER_ROW: dict[str, Any] = {"seconds_per_row": 1.0}
 
 
 async def test_what_would_wait_too_long_is_rejected_at_once_and_told_when_to_come_back() -> None:
