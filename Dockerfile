@@ -55,14 +55,17 @@ RUN pip install -qq --no-cache-dir --no-deps --no-build-isolation --no-index .
 
 # What both services have in common, whatever runs their graphs.
 FROM base AS service-base
-ENV LATENTSERVE_HOST=0.0.0.0 \
+# All addresses, of whichever families the container has.
+ENV LATENTSERVE_HOST=* \
     LATENTSERVE_MODELS_DIR=/models
 # Nothing is installed into what runs.
 RUN pip uninstall --quiet --yes --root-user-action=ignore pip && mkdir /models
+# Nothing is in it: a relative path that a file names leads nowhere.
+WORKDIR /var/empty
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=1s --retries=3 \
-    CMD ["python", "-I", "-S", "-c", "import http.client, os; connection = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('LATENTSERVE_PORT', '8000')), timeout=4); connection.request('GET', '/readyz'); raise SystemExit(connection.getresponse().status != 200)"]
+    CMD ["python", "-I", "-S", "-c", "import http.client, os; port = os.environ.get('LATENTSERVE_PORT', '').strip(); connection = http.client.HTTPConnection('localhost', int(port) if port.isdigit() else 8000, timeout=4); connection.request('GET', '/readyz'); raise SystemExit(connection.getresponse().status != 200)"]
 ENTRYPOINT ["latentserve"]
 CMD ["serve"]
 

@@ -11,11 +11,12 @@ UV ?= .venv/bin/uv
 IMAGE ?= latentserve
 TARGET ?= service
 
-# The light environment serves, the second trains, tests and checks, and the third has the lowest
-# versions that pyproject.toml allows.
+# The light environment serves, the second trains, tests and checks, the third has the lowest
+# versions that pyproject.toml allows, and the fourth generators of clients.
 SERVICE_ENVIRONMENT := .venv-service
 ENVIRONMENT := .venv
 LOWEST_ENVIRONMENT := .venv-lowest
+CLIENTS_ENVIRONMENT := .venv-clients
 BIN := $(ENVIRONMENT)/bin
 
 # Takes the interpreter that was asked for, or the first acceptable one on PATH, or says what is missing.
@@ -114,6 +115,16 @@ test-fast: $(ENVIRONMENT) ## Run the tests that take less than a second
 test-lowest: $(LOWEST_ENVIRONMENT) ## Run the service's tests with the lowest versions it allows (PINS="uvicorn==0.40.0")
 	@$(LOWEST_ENVIRONMENT)/bin/python -m pytest $(IN_PARALLEL) tests $(addprefix --ignore=tests/,architecture benchmarks site training) $(ARGS)
 
+# The generators' own dependencies stay away from those of the tests.
+CLIENTS := tests/end_to_end/generated_clients
+.PHONY: test-clients
+test-clients: $(ENVIRONMENT) ## Generate clients in Python and TypeScript and make every call with them; needs npm
+	@$(BIN)/python -m venv $(CLIENTS_ENVIRONMENT)
+	@$(CLIENTS_ENVIRONMENT)/bin/python -m pip --disable-pip-version-check --no-input install -qq --require-hashes --only-binary :all: -r $(CLIENTS)/python/requirements.txt
+	@cp $(CLIENTS)/typescript/package.json $(CLIENTS)/typescript/package-lock.json $(CLIENTS_ENVIRONMENT)
+	@npm ci --prefix $(CLIENTS_ENVIRONMENT) --ignore-scripts --no-fund --no-audit --silent
+	@GENERATORS=$(CLIENTS_ENVIRONMENT) $(BIN)/python -m pytest -n 0 tests/end_to_end/test_generated_clients.py $(ARGS)
+
 .PHONY: benchmark
 benchmark: $(ENVIRONMENT) ## Load the service beside plain FastAPI and raw onnxruntime; Linux, needs wrk (ARGS="--rounds 1")
 	@$(BIN)/python -m benchmarks.serving $(ARGS)
@@ -164,6 +175,12 @@ lock: $(ENVIRONMENT) ## Lock the dependencies again (UPGRADE=1 takes the newest 
 	$(COMPILE) --constraint requirements/dev.txt --extra gpu --override requirements/gpu-overrides.txt --output-file requirements/gpu.txt
 	$(COMPILE) --extra test --resolution lowest-direct --output-file requirements/lowest.txt
 
+.PHONY: lock-clients
+lock-clients: $(ENVIRONMENT) ## Lock the generators of clients again (UPGRADE=1)
+	$(UV) pip compile $(CLIENTS)/python/requirements.in --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --custom-compile-command "make lock-clients" --output-file $(CLIENTS)/python/requirements.txt $(if $(UPGRADE),--upgrade)
+	npm install --prefix $(CLIENTS)/typescript --package-lock-only --omit-lockfile-registry-resolved --no-fund --no-audit
+
 # Peers run the onnxruntime that we run, whatever else they bring.
 .PHONY: lock-peers
 lock-peers: $(ENVIRONMENT) ## Lock what the other model servers of benchmark-peers need (UPGRADE=1)
@@ -175,4 +192,4 @@ lock-peers: $(ENVIRONMENT) ## Lock what the other model servers of benchmark-pee
 
 .PHONY: clean
 clean: ## Remove the environments and caches
-	rm -rf $(ENVIRONMENT) $(SERVICE_ENVIRONMENT) $(LOWEST_ENVIRONMENT) build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(ENVIRONMENT) $(SERVICE_ENVIRONMENT) $(LOWEST_ENVIRONMENT) $(CLIENTS_ENVIRONMENT) build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -23,7 +23,7 @@ from pydantic import TypeAdapter
 from service.arrays import FloatArray
 from service.bundle.storage import find_bundles, read_bundle
 from service.catalog.verification import open_verified_sessions
-from service.formats.image import read_png, write_png
+from service.formats.image import read_picture, write_png
 from service.formats.json.body import JsonBody
 from service.formats.json.writing import write_json
 from service.formats.npy import read_npy, write_npy
@@ -94,7 +94,7 @@ def reading(rows: int, pixels: FloatArray) -> Iterator[Comparison]:
         "npy of bytes": (write_npy(np.rint(pixels * 255).astype(np.uint8)), read_npy),
     }
     if rows == 1:
-        binary["PNG"] = (write_png(pixels.reshape(-1, *SHAPE)), read_png)
+        binary["PNG"] = (write_png(pixels.reshape(-1, *SHAPE)), read_picture)
     functions = {name: _bound(read, body, image) for name, (body, read) in binary.items()}
     sizes = {name: len(body) for name, (body, _) in binary.items()}
     yield Comparison(f"MNIST, {rows} rows, binary", functions, sizes)

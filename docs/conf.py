@@ -23,7 +23,7 @@ html_show_sphinx = False
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CONTENTS = {
-    "Use": ["docs/http-api", "docs/errors", "examples/README"],
+    "Use": ["docs/http-api", "docs/anomaly-scores", "docs/errors", "examples/README"],
     "Run": ["docs/operations", "docs/settings"],
     "Train": ["docs/training", "docs/gates", "docs/bundle-format", "docs/results"],
     "Contribute": ["CONTRIBUTING", "docs/architecture", "docs/measurements", "benchmarks/RESULTS"],

@@ -3,14 +3,16 @@
 import asyncio
 import csv
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from service.errors import BundleError, LatentServeError
+from service.errors import AddressUnavailable, BundleError, LatentServeError
 from service.inference.processors import keep_libraries_single_threaded
-from service.processes.signals import exit_on_signals
+from service.processes.descriptors import open_standard_descriptors
+from service.processes.signals import INTERRUPTED, exit_on_signals, ignore_other_signals
 from service.processes.tuning import exempt_from_collection
 
 cli = typer.Typer(
@@ -26,6 +28,10 @@ ModelsDir = Annotated[
         file_okay=False,
     ),
 ]
+UNUSABLE = 2
+"""Exit status of a command whose settings, options or bundles cannot be used."""
+ADDRESS_UNAVAILABLE = 3
+"""Exit status of a service that cannot have its address and port."""
 _DEFAULT_MODELS_DIR = Path("models")
 
 
@@ -36,6 +42,7 @@ _DEFAULT_MODELS_DIR = Path("models")
 def serve(context: typer.Context) -> None:
     """Serve the bundles of a folder; ``latentserve serve --help`` lists every setting."""
     exit_on_signals()  # until a worker or the supervisor handles them
+    ignore_other_signals()
     keep_libraries_single_threaded()
     with exempt_from_collection():
         from service.processes.server import run_server  # noqa: PLC0415  # other commands start without it
@@ -49,10 +56,12 @@ def models(models_dir: ModelsDir = _DEFAULT_MODELS_DIR) -> None:
     from rich.console import Console  # noqa: PLC0415  # serving starts without these
     from rich.table import Table  # noqa: PLC0415
 
-    from service.bundle.storage import find_bundles, read_bundle  # noqa: PLC0415
+    from service.bundle.discovery import survey_models  # noqa: PLC0415
+    from service.bundle.storage import read_bundle  # noqa: PLC0415
 
     table = Table("model", "version", "input", "code", "calls", "state")
-    for location in find_bundles(models_dir):
+    survey = survey_models(models_dir)
+    for location in survey.bundles:
         try:
             manifest = read_bundle(location).manifest
         except BundleError as error:
@@ -67,7 +76,15 @@ def models(models_dir: ModelsDir = _DEFAULT_MODELS_DIR) -> None:
             ", ".join(manifest.capabilities),
             "sound",
         )
+    for folder in survey.refused:
+        table.add_row(folder.path, "", "", "", "", f"refused: {folder.reason}")
     Console().print(table)
+    if survey.ignored:
+        typer.echo(f"ignored: {', '.join(survey.ignored)}", err=True)
+    if survey.misplaced:
+        typer.echo(f"{models_dir}: {survey.misplaced}", err=True)
+    elif not survey.bundles:
+        typer.echo(f"{models_dir} has no <name>/<version>/manifest.json", err=True)
 
 
 @cli.command()
@@ -97,13 +114,23 @@ def score(
 
 def main() -> None:
     """Run the command line; a wrong setting or bundle is one sentence and exit status 2."""
+    open_standard_descriptors()
+    _print_any_text()
     try:
         cli()
     except LatentServeError as error:
         typer.echo(f"latentserve: {error}", err=True)
-        raise SystemExit(2) from error
+        unavailable = isinstance(error, AddressUnavailable)
+        raise SystemExit(ADDRESS_UNAVAILABLE if unavailable else UNUSABLE) from error
     except (KeyboardInterrupt, asyncio.CancelledError):
-        raise SystemExit(130) from None
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _print_any_text() -> None:
+    """Print characters that the terminal's encoding does not have by their numbers."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

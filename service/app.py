@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 
 from fastapi import APIRouter, FastAPI
 
@@ -25,7 +26,8 @@ from service.api.routes import documentation, error_pages, health, metrics, mode
 from service.catalog.desired_state import desire_folder
 from service.catalog.loading import LoadOptions
 from service.catalog.reconciler import Reconciler
-from service.errors import ConfigurationError
+from service.catalog.verifier import Verifier
+from service.catalog.verifying_process import VerificationLimits
 from service.inference.processors import usable_processors
 from service.inference.session import SessionOptions, choose_provider
 from service.log_config import configure_logging
@@ -98,6 +100,7 @@ def create_service(
         description="Autoencoders over HTTP.",
         openapi_url=None,  # it and its page are routes of this service
         redirect_slashes=False,
+        generate_unique_id_function=attrgetter("name"),
         lifespan=_lifespan,
     )
     routes.state.reconciler = reconciler
@@ -142,7 +145,8 @@ def create_dialects(settings: Settings) -> tuple[Dialect, ...]:
     Args:
         settings: Everything that can be set.
     """
-    return (NativeDialect(settings.max_rows, settings.max_response_bytes),)
+    limits = settings.max_rows, settings.max_body_bytes, settings.max_response_bytes
+    return (NativeDialect(*limits),)
 
 
 def create_reconciler(settings: Settings, recorder: Recorder) -> Reconciler:
@@ -155,8 +159,6 @@ def create_reconciler(settings: Settings, recorder: Recorder) -> Reconciler:
     Raises:
         ConfigurationError: As ``create_app``.
     """
-    if not settings.models_dir.is_dir():
-        raise ConfigurationError(f"the models folder {settings.models_dir} does not exist")
     threads = settings.threads or max(1, usable_processors() // settings.workers)
     # Two batches side by side are faster than one batch that two threads share.
     provider = choose_provider(settings.providers)
@@ -169,9 +171,26 @@ def create_reconciler(settings: Settings, recorder: Recorder) -> Reconciler:
             required_models=settings.required_models,
         ),
         LoadOptions(
-            session, threads, settings.max_batch_rows, settings.max_queue_rows, recorder.graph
+            session,
+            threads,
+            settings.max_batch_rows,
+            settings.max_queue_rows,
+            settings.max_bundle_bytes,
+            settings.max_queue_seconds,
+            recorder.graph,
         ),
+        verifier=Verifier(_verification_limits(settings)),
         forget=recorder.forget,
+    )
+
+
+def _verification_limits(settings: Settings) -> VerificationLimits:
+    return VerificationLimits(
+        settings.verify_timeout_seconds,
+        settings.verify_memory_bytes,
+        settings.max_bundle_bytes,
+        settings.max_batch_rows,
+        side_by_side=max(1, usable_processors() // 2),
     )
 
 

@@ -2,16 +2,22 @@
 
     LatentServeError
     ├── ConfigurationError
+    │   ├── AddressUnavailable
     │   └── ProviderUnavailable
     ├── BundleError
     │   ├── BundleNotFound
+    │   ├── MisplacedBundle
     │   ├── UnsafeBundlePath
     │   ├── BundleFileMissing
     │   ├── BundleFileCorrupted
+    │   ├── BundleTooLarge
     │   ├── InvalidManifest
     │   │   └── UnsupportedSchemaVersion
     │   ├── InvalidGraph
-    │   └── GoldenMismatch
+    │   │   └── UnsafeGraph
+    │   ├── GoldenMismatch
+    │   ├── RowsNotIndependent
+    │   └── VerificationFailed
     ├── InferenceFailed
     └── RequestError
         ├── PathNotFound
@@ -25,6 +31,7 @@
         ├── TransferTooSlow
         ├── MalformedBody
         ├── UnsupportedMediaType
+        │   └── UnsupportedContentCoding
         ├── NotAcceptable
         ├── BodyTooLarge
         ├── TooManyRows
@@ -35,6 +42,7 @@
         ├── ModelNotFound
         ├── VersionNotFound
         ├── ReportNotFound
+        ├── ReportGone
         ├── CapabilityMissing
         │   └── EmptyCalibration
         ├── ModelUnavailable
@@ -60,6 +68,10 @@ class ConfigurationError(LatentServeError):
     """The settings cannot be used as given; the program does not start."""
 
 
+class AddressUnavailable(ConfigurationError):
+    """The address or port to listen on is in use, is not this machine's, or may not be used."""
+
+
 class ProviderUnavailable(ConfigurationError):
     """An execution provider was asked for that this machine or build does not have."""
 
@@ -70,6 +82,10 @@ class BundleError(LatentServeError):
 
 class BundleNotFound(BundleError):
     """There is no bundle folder, or no manifest in it."""
+
+
+class MisplacedBundle(BundleError):
+    """A folder among the models cannot be read, or its name is not one of a model or a version."""
 
 
 class UnsafeBundlePath(BundleError):
@@ -84,6 +100,10 @@ class BundleFileCorrupted(BundleError):
     """A file does not have its digest in the manifest, or cannot be read as its kind."""
 
 
+class BundleTooLarge(BundleError):
+    """A file, or all files together, have more bytes than the service reads."""
+
+
 class InvalidManifest(BundleError):
     """The manifest is not JSON of the documented schema, or contradicts itself."""
 
@@ -96,8 +116,20 @@ class InvalidGraph(BundleError):
     """onnxruntime refuses a graph, or its inputs and outputs are not those of the manifest."""
 
 
+class UnsafeGraph(InvalidGraph):
+    """A graph refers to other files, or has operators that graphs of bundles may not have."""
+
+
 class GoldenMismatch(BundleError):
     """A graph does not reproduce the golden outputs it was published with."""
+
+
+class RowsNotIndependent(BundleError):
+    """A graph answers a row otherwise when other rows are in the batch."""
+
+
+class VerificationFailed(BundleError):
+    """The process that verifies a bundle crashed, or needed more time or memory than it may."""
 
 
 class InferenceFailed(LatentServeError):
@@ -123,7 +155,10 @@ class RequestError(LatentServeError):
 
     Attributes:
         field_errors: The places that are wrong, when they can be named.
+        model: Name of the model that the request means, when it has been read.
     """
+
+    model: str | None = None
 
     def __init__(self, detail: str, field_errors: Sequence[FieldError] = ()) -> None:
         """Keep the sentence for the client and the places it speaks of.
@@ -189,6 +224,19 @@ class UnsupportedMediaType(RequestError):
     """The body's media type or encoding is not one that this call and model can read."""
 
 
+class UnsupportedContentCoding(UnsupportedMediaType):
+    """The body is compressed in a way that is not read.
+
+    Attributes:
+        supported: The content codings that are read.
+    """
+
+    def __init__(self, detail: str, supported: Sequence[str]) -> None:
+        """Say which ones are read."""
+        super().__init__(detail)
+        self.supported = tuple(supported)
+
+
 class NotAcceptable(RequestError):
     """The client accepts no media type that this call and model can write."""
 
@@ -234,6 +282,10 @@ class ReportNotFound(RequestError):
     """The bundle was published without a report page."""
 
 
+class ReportGone(RequestError):
+    """The report page was published with the bundle, but its file is not there as it was."""
+
+
 class CapabilityMissing(RequestError):
     """The model is there, but this call is not among its capabilities."""
 
@@ -247,7 +299,20 @@ class ModelUnavailable(RequestError):
 
 
 class QueueFull(RequestError):
-    """As many rows wait as the service is willing to keep waiting."""
+    """As much work waits as the service is willing to keep waiting.
+
+    Attributes:
+        retry_after_seconds: Time until it expects to have done that work.
+        clears_in_seconds: Time until it expects to take such a request again; 0 if that is unknown.
+    """
+
+    def __init__(
+        self, detail: str, retry_after_seconds: float, clears_in_seconds: float = 0.0
+    ) -> None:
+        """Say what waits, and for how long it still will."""
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+        self.clears_in_seconds = clears_in_seconds
 
 
 class MemoryFull(RequestError):

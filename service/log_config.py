@@ -3,12 +3,17 @@
 import json
 import logging
 import sys
+import threading
 from contextvars import ContextVar
 from typing import Literal
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from service.log_writer import QueuedLogHandler
+
+_log = logging.getLogger(__name__)
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
@@ -32,9 +37,12 @@ def configure_logging(level: str, log_format: Literal["json", "console"]) -> Non
         ],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
     )
-    handler = logging.StreamHandler()
+    handler = _standard_error_handler()
     handler.setFormatter(formatter)
     root = logging.getLogger()
+    for replaced in root.handlers:
+        if isinstance(replaced, QueuedLogHandler):
+            replaced.close()
     root.handlers = [handler]
     root.setLevel(level.upper())
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
@@ -42,6 +50,44 @@ def configure_logging(level: str, log_format: Literal["json", "console"]) -> Non
         library.handlers = []
         # Requests have a line of this service's own; uvicorn's would contain their query too.
         library.propagate = name != "uvicorn.access"
+
+
+def count_dropped_lines(cells: "memoryview[float]") -> None:
+    """Count the lines that this process cannot write.
+
+    Args:
+        cells: One number, which no other process writes to.
+    """
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, QueuedLogHandler):
+            handler.count_drops_in(cells)
+
+
+def log_what_python_prints() -> None:
+    """Log warnings, and exceptions that are caught nowhere, which Python prints by itself.
+
+    Printing waits for whoever reads standard error.
+    """
+    logging.captureWarnings(capture=True)
+
+    def log_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+        error = unraisable.exc_value
+        place = getattr(unraisable.object, "__qualname__", type(unraisable.object).__name__)
+        _log.error("exception ignored in %s", place, exc_info=error)
+
+    def log_uncaught(uncaught: threading.ExceptHookArgs) -> None:
+        name = uncaught.thread.name if uncaught.thread else "unknown"
+        _log.error("thread %s ended by an exception", name, exc_info=uncaught.exc_value)
+
+    sys.unraisablehook = log_unraisable
+    threading.excepthook = log_uncaught
+
+
+def _standard_error_handler() -> logging.Handler:
+    try:
+        return QueuedLogHandler(sys.stderr)
+    except (AttributeError, OSError):  # none at all, or text in memory, on which nothing waits
+        return logging.StreamHandler()
 
 
 # Both leave out the local variables that structlog prints with a traceback by default: in a frame

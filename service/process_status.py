@@ -7,17 +7,18 @@ killed leaves its numbers behind; its successor goes on counting from them.
 """
 
 import mmap
+import os
 from typing import TypeAlias
 
 Numbers: TypeAlias = "memoryview[int]"
 
 _NUMBER_BYTES = 8
 # Numbers of the whole service, before the slots of the workers.
-_DRAINING = 0
-_SERVICE_NUMBERS = 1
+_DRAINING, _STOPPING, _SUPERVISOR = range(3)
+_SERVICE_NUMBERS = 3
 # Numbers of a worker, in its slot.
-_STATE, _LOADING, _TAKEN, _OPEN, _HEARTBEATS = range(5)
-_WORKER_NUMBERS = 5
+_STATE, _LOADING, _TAKEN, _OPEN, _HEARTBEATS, _RECEIVED, _LEAVING, _PROCESS = range(8)
+_WORKER_NUMBERS = 8
 # States of a slot.
 _UNUSED, _RUNNING, _ENDED = range(3)
 
@@ -29,16 +30,18 @@ class WorkerStatus:
         number: Which of the workers it is, from 0.
     """
 
-    __slots__ = ("_numbers", "number")
+    __slots__ = ("_numbers", "_service", "number")
 
-    def __init__(self, number: int, numbers: Numbers) -> None:
-        """Use the numbers of a slot: zeros, or what a predecessor left."""
+    def __init__(self, number: int, numbers: Numbers, service: Numbers) -> None:
+        """Use the numbers of a slot (zeros, or what a predecessor left) and of the service."""
         self.number = number
         self._numbers = numbers
+        self._service = service
 
     def start(self) -> None:
-        """Say that the worker runs, with no connections."""
-        self._numbers[_OPEN] = self._numbers[_LOADING] = 0
+        """Say that the worker runs in this process, with no connections."""
+        self._numbers[_OPEN] = self._numbers[_LOADING] = self._numbers[_LEAVING] = 0
+        self._numbers[_PROCESS] = os.getpid()
         self._numbers[_STATE] = _RUNNING
 
     def end(self) -> None:
@@ -55,6 +58,14 @@ class WorkerStatus:
         """Count the end of a connection."""
         self._numbers[_OPEN] -= 1
 
+    def received(self, connections: int) -> None:
+        """Count connections from the supervisor that are open now, or could not be opened."""
+        self._numbers[_RECEIVED] += connections
+
+    def start_leaving(self) -> None:
+        """Say that this worker is about to close, and still answers."""
+        self._numbers[_LEAVING] = 1
+
     def beat(self) -> None:
         """Count a turn of the event loop."""
         self._numbers[_HEARTBEATS] += 1
@@ -62,6 +73,21 @@ class WorkerStatus:
     def set_loading(self, *, loading: bool) -> None:
         """Say whether the worker loads models."""
         self._numbers[_LOADING] = loading
+
+    @property
+    def draining(self) -> bool:
+        """Whether this worker, or the whole service, is about to close and still answers."""
+        return bool(self._numbers[_LEAVING] or self._service[_DRAINING])
+
+    @property
+    def process(self) -> int:
+        """Id of the worker's process."""
+        return self._numbers[_PROCESS]
+
+    @property
+    def connections_received(self) -> int:
+        """Connections that the supervisor has sent to this slot and that are not on their way."""
+        return self._numbers[_RECEIVED]
 
     @property
     def used(self) -> bool:
@@ -111,8 +137,9 @@ class ProcessStatus:
         memory = mmap.mmap(-1, numbers * _NUMBER_BYTES)  # anonymous and shared
         self._numbers: Numbers = memoryview(memory).cast("q")
         starts = range(_SERVICE_NUMBERS, numbers, _WORKER_NUMBERS)
+        service = self._numbers[:_SERVICE_NUMBERS]
         self.workers = tuple(
-            WorkerStatus(number, self._numbers[start : start + _WORKER_NUMBERS])
+            WorkerStatus(number, self._numbers[start : start + _WORKER_NUMBERS], service)
             for number, start in enumerate(starts)
         )
 
@@ -124,3 +151,21 @@ class ProcessStatus:
     def start_draining(self) -> None:
         """Say so on ``/readyz`` of every worker."""
         self._numbers[_DRAINING] = 1
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the supervisor has asked all workers to stop."""
+        return bool(self._numbers[_STOPPING])
+
+    def start_stopping(self) -> None:
+        """Say that the SIGTERM which comes now is the supervisor's, and not to be drained on."""
+        self._numbers[_STOPPING] = 1
+
+    @property
+    def supervisor(self) -> int:
+        """Id of the supervisor's process; 0 where there is none."""
+        return self._numbers[_SUPERVISOR]
+
+    def set_supervisor(self) -> None:
+        """Say that this process is the supervisor."""
+        self._numbers[_SUPERVISOR] = os.getpid()

@@ -1,17 +1,41 @@
 """Every setting of the service, and the only reader of the environment."""
 
 import os
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from service.errors import ConfigurationError
 
 PREFIX = "LATENTSERVE_"
 # Variables of the same prefix that other programs of this project read.
 _FOREIGN_VARIABLES = frozenset({"LATENTSERVE_DATA_DIR"})
+# A file of variables may begin with this, and its first name or value then does.
+_BYTE_ORDER_MARK = "\ufeff"
+# What Kubernetes sets in every container of a namespace that has a Service named latentserve or
+# latentserve-anything, and Docker for a link of that name: names that tell by themselves, and those
+# whose value does.
+# Source: kubernetes/pkg/kubelet/envvars/envvars.go; Docker, "Legacy container links".
+_INJECTED_NAME = re.compile(
+    r"LATENTSERVE(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?"
+    r"|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR|START|END|PORT_START|PORT_END))?|ENV_\w+)"
+)
+_INJECTED_BY_VALUE = (
+    (re.compile(r"LATENTSERVE(_\w+)?_PORT"), re.compile(r"(tcp|udp|sctp)://.*")),
+    (re.compile(r"LATENTSERVE(_\w+)?_NAME"), re.compile(r"/[^/]+/[^/]+")),
+)
 
 
 class Settings(BaseSettings):
@@ -40,10 +64,24 @@ class Settings(BaseSettings):
     )
     required_models: Annotated[tuple[str, ...] | None, NoDecode] = Field(
         None,
-        description="Models without which the service is not ready; by default every version that"
+        description="Models without which the service is not ready; by default every model that"
         " is there at start.",
     )
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    verify_timeout_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="Time after which a bundle is refused whose verification has not ended.",
+    )
+    verify_memory_bytes: int = Field(
+        2 * 1024**3,
+        ge=64 * 1024**2,
+        description="Memory that verifying a bundle may take; it is refused when it needs more.",
+    )
+    max_bundle_bytes: int = Field(
+        1024**3, ge=1024, description="Maximum size of the files of a bundle together, in bytes."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on; * is all of them.")
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     workers: int = Field(1, ge=1, le=256, description="Processes that share the port.")
     providers: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -83,6 +121,13 @@ class Settings(BaseSettings):
     )
     max_queue_rows: int = Field(
         65_536, ge=1, description="Maximum number of rows that wait for a graph."
+    )
+    max_queue_seconds: float = Field(
+        1.0,
+        gt=0,
+        le=3600,
+        description="Maximum time that a request is expected to wait for its turn, beyond which it"
+        " is rejected at once.",
     )
     keep_alive_seconds: float = Field(
         75.0,
@@ -128,8 +173,8 @@ class Settings(BaseSettings):
         30.0,
         ge=1,
         le=3600,
-        description="Time after which a worker whose event loop stands still is replaced, where"
-        " there are several.",
+        description="Time after which a worker whose event loop stands still and does nothing is"
+        " replaced, where there are several; ten times as long while it is busy.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Minimum level that is logged."
@@ -159,6 +204,32 @@ class Settings(BaseSettings):
         description="Path prefix under which a reverse proxy publishes the service, whether it"
         " removes the prefix or not.",
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  # pydantic-settings passes all of them
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the variables that are ours, and nothing else but flags."""
+        cast("EnvSettingsSource", env_settings).env_vars = {
+            _plain(name).lower(): value
+            for name, value in os.environ.items()
+            if not _is_injected(name, value)
+        }
+        return init_settings, env_settings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_empty(cls, values: dict[str, Any]) -> dict[str, Any]:
+        plain = {
+            name: _plain(value) if isinstance(value, str) else value
+            for name, value in values.items()
+        }
+        return {name: value for name, value in plain.items() if value != ""}
 
     @field_validator(
         "providers", "required_models", "cors_origins", "allowed_hosts", "trusted_proxies",
@@ -202,13 +273,7 @@ def read_settings(arguments: list[str] | None = None) -> Settings:
         ConfigurationError: A value is wrong, or a ``LATENTSERVE_*`` variable is unknown.
         SystemExit: ``--help`` was asked for, or a flag is unknown; the reason has been printed.
     """
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | _FOREIGN_VARIABLES
-    unknown = sorted(
-        name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known
-    )
-    if unknown:
-        listed = ", ".join(unknown)
-        raise ConfigurationError(f"unknown variable {listed}; docs/settings.md lists them all")
+    _reject_unknown_variables(os.environ)
     try:
         # pydantic-settings declares no underscored keywords to type checkers.
         return Settings(_cli_parse_args=arguments)  # pyright: ignore[reportCallIssue]
@@ -220,3 +285,39 @@ def read_settings(arguments: list[str] | None = None) -> Settings:
             for item in error.errors(include_url=False, include_input=False)
         ]
         raise ConfigurationError("; ".join(problems)) from error
+
+
+def injected_variables() -> list[str]:
+    """List the variables of our prefix that an orchestrator has set: they are not ours."""
+    return sorted(name for name, value in os.environ.items() if _is_injected(name, value))
+
+
+def _is_injected(name: str, value: str) -> bool:
+    return _INJECTED_NAME.fullmatch(name) is not None or any(
+        of_name.fullmatch(name) and of_value.fullmatch(value.strip())
+        for of_name, of_value in _INJECTED_BY_VALUE
+    )
+
+
+def _reject_unknown_variables(environment: Mapping[str, str]) -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(
+        plain
+        for name, value in environment.items()
+        if (plain := _plain(name)).upper().startswith(PREFIX)
+        and plain.upper() not in known | _FOREIGN_VARIABLES
+        and not _is_injected(name, value)
+    )
+    if not unknown:
+        return
+    named: list[str] = []
+    for name in unknown:
+        rest = name.upper().removeprefix(PREFIX)
+        nearest = get_close_matches(rest, [field.upper() for field in Settings.model_fields], n=1)
+        named.append(f"{name} (is {PREFIX}{nearest[0]} meant?)" if nearest else name)
+    listed = ", ".join(named)
+    raise ConfigurationError(f"unknown variable {listed}; docs/settings.md lists them all")
+
+
+def _plain(text: str) -> str:
+    return text.strip().removeprefix(_BYTE_ORDER_MARK).strip()

@@ -210,7 +210,7 @@ def test_an_unknown_variable_keeps_the_service_from_starting(
     ending = latentserve("serve")
 
     assert ending.status == 2
-    assert ending.err.startswith("latentserve: unknown variable LATENTSERVE_PROT;")
+    assert ending.err.startswith("latentserve: unknown variable LATENTSERVE_PROT ")
 
 
 def test_help_of_serve_is_that_of_the_settings(latentserve: Run) -> None:

@@ -55,6 +55,34 @@ def test_the_connections_of_a_worker_end_with_it_and_what_it_counted_stays() -> 
     assert (worker.connections_taken, worker.open_connections, worker.heartbeats) == (2, 1, 1)
 
 
+def test_a_worker_drains_alone_or_with_the_whole_service_and_its_successor_does_not() -> None:
+    status = ProcessStatus(2)
+    first, second = status.workers
+    first.start_leaving()
+    assert (first.draining, second.draining, status.draining) == (True, False, False)
+
+    first.end()
+    first.start()
+    assert not first.draining
+
+    status.start_draining()
+    assert first.draining
+    assert second.draining
+    assert not status.stopping
+
+    status.start_stopping()
+    assert status.stopping
+
+
+def test_processes_are_known_by_their_ids() -> None:
+    status = ProcessStatus(1)
+    status.workers[0].start()
+    assert (status.workers[0].process, status.supervisor) == (os.getpid(), 0)
+
+    status.set_supervisor()
+    assert status.supervisor == os.getpid()
+
+
 def test_no_service_drains_at_its_start() -> None:
     assert not ProcessStatus().draining
 

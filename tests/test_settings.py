@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.errors import ConfigurationError
-from service.settings import PREFIX, Settings, read_settings
+from service.settings import PREFIX, Settings, injected_variables, read_settings
 
 SetVariable = Callable[[str, str], None]
 
@@ -31,6 +31,9 @@ def test_without_flags_and_variables_the_documented_defaults_hold() -> None:
         "default_model": None,
         "pinned_versions": {},
         "required_models": None,
+        "verify_timeout_seconds": 60.0,
+        "verify_memory_bytes": 2 * 1024**3,
+        "max_bundle_bytes": 1024**3,
         "host": "127.0.0.1",
         "port": 8000,
         "workers": 1,
@@ -41,6 +44,7 @@ def test_without_flags_and_variables_the_documented_defaults_hold() -> None:
         "max_rows": 10_000,
         "max_batch_rows": 256,
         "max_queue_rows": 65_536,
+        "max_queue_seconds": 1.0,
         "request_timeout_seconds": 30.0,
         "shutdown_timeout_seconds": 3,
         "drain_seconds": 0.0,
@@ -61,6 +65,9 @@ TEXTS: dict[str, tuple[str, object, str, object]] = {
     "default_model": ("plane", "plane", "stamp", "stamp"),
     "pinned_versions": ("a=2, b-c=1", {"a": 2, "b-c": 1}, "a=3", {"a": 3}),
     "required_models": ("a, b-c", ("a", "b-c"), "a", ("a",)),
+    "verify_timeout_seconds": ("1.5", 1.5, "60", 60.0),
+    "verify_memory_bytes": ("67108864", 67_108_864, "99999999", 99_999_999),
+    "max_bundle_bytes": ("1024", 1024, "2048", 2048),
     "host": ("0.0.0.0", "0.0.0.0", "::1", "::1"),  # noqa: S104  # only read
     "port": ("0", 0, "65535", 65_535),
     "workers": ("4", 4, "1", 1),
@@ -71,6 +78,7 @@ TEXTS: dict[str, tuple[str, object, str, object]] = {
     "max_rows": ("1", 1, "20", 20),
     "max_batch_rows": ("1", 1, "512", 512),
     "max_queue_rows": ("10000", 10_000, "99999", 99_999),
+    "max_queue_seconds": ("2.5", 2.5, "10", 10.0),
     "request_timeout_seconds": ("0.5", 0.5, "60", 60.0),
     "shutdown_timeout_seconds": ("1", 1, "30", 30),
     "drain_seconds": ("0.5", 0.5, "0", 0.0),
@@ -126,7 +134,7 @@ def test_variables_are_read_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None
 def test_an_unknown_variable_is_refused_by_name(name: str, set_variable: SetVariable) -> None:
     set_variable(name, "81")
 
-    with pytest.raises(ConfigurationError, match=f"^unknown variable {PREFIX}{name};"):
+    with pytest.raises(ConfigurationError, match=f"^unknown variable {PREFIX}{name}[; ]"):
         read_settings(["--port", "82"])
 
 
@@ -134,7 +142,7 @@ def test_all_unknown_variables_are_named_at_once(set_variable: SetVariable) -> N
     set_variable("PROT", "1")
     set_variable("HOTS", "2")
 
-    with pytest.raises(ConfigurationError, match="LATENTSERVE_HOTS, LATENTSERVE_PROT"):
+    with pytest.raises(ConfigurationError, match=r"LATENTSERVE_HOTS .*, LATENTSERVE_PROT "):
         read_settings([])
 
 
@@ -148,11 +156,117 @@ def test_variables_of_training_and_of_other_programs_are_left_alone(
     assert read_settings([]) == DEFAULTS
 
 
+def test_an_unknown_variable_is_answered_with_the_nearest_one(set_variable: SetVariable) -> None:
+    set_variable("MAX_BODY_BITES", "2048")
+    set_variable("ZZZZZZZZ", "1")
+
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings([])
+
+    assert "LATENTSERVE_MAX_BODY_BITES (is LATENTSERVE_MAX_BODY_BYTES meant?)" in str(caught.value)
+    assert "LATENTSERVE_ZZZZZZZZ;" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("empty", ["", "  ", "\r", "\ufeff"])
+def test_an_empty_setting_means_the_default(
+    name: str, empty: str, set_variable: SetVariable
+) -> None:
+    set_variable(name.upper(), empty)
+
+    assert read_settings([]) == DEFAULTS
+    if not isinstance(Settings.model_fields[name].default, bool):
+        assert read_settings([f"--{name.replace('_', '-')}", empty]) == DEFAULTS
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("form", [" {} ", "{}\r", "\ufeff{}", "\t{}\n"])
+def test_what_an_editor_or_a_file_leaves_around_a_value_is_not_a_part_of_it(
+    name: str, form: str, set_variable: SetVariable
+) -> None:
+    text, value, _, _ = TEXTS[name]
+    set_variable(name.upper(), form.format(text))
+
+    assert getattr(read_settings([]), name) == value
+
+
+def test_a_byte_order_mark_before_the_first_name_of_a_file_is_not_a_part_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("\ufeffLATENTSERVE_PORT", "81")
+    assert read_settings([]).port == 81
+
+    monkeypatch.setenv("\ufeffLATENTSERVE_PROT", "81")
+    with pytest.raises(ConfigurationError, match="unknown variable LATENTSERVE_PROT"):
+        read_settings([])
+
+
+def test_a_folder_whose_name_is_not_text_is_read(set_variable: SetVariable) -> None:
+    set_variable("MODELS_DIR", "/srv/caf\udce9")  # how Python reads Latin-1
+
+    assert os.fsencode(read_settings([]).models_dir) == b"/srv/caf\xe9"
+
+
+# What a Service of these names makes Kubernetes set, and a container link Docker.
+INJECTED = {
+    "SERVICE_HOST": "10.0.0.11",
+    "SERVICE_PORT": "8000",
+    "SERVICE_PORT_HTTP": "8000",
+    "SERVICE_PORT_GRPC_WEB": "8001",
+    "PORT": "tcp://10.0.0.11:8000",
+    "PORT_8000_TCP": "tcp://10.0.0.11:8000",
+    "PORT_8000_TCP_PROTO": "tcp",
+    "PORT_8000_TCP_PORT": "8000",
+    "PORT_8000_TCP_ADDR": "10.0.0.11",
+    "PORT_53_UDP": "udp://10.0.0.11:53",
+    "PORT_53_UDP_PROTO": "udp",
+    "PORT_9_SCTP_ADDR": "fd00::11",
+    "CANARY_SERVICE_HOST": "10.0.0.12",
+    "CANARY_PORT": "tcp://[fd00::12]:8000",
+    "CANARY_PORT_8000_TCP_ADDR": "10.0.0.12",
+    "MAX_ROWS_PORT": "sctp://10.0.0.12:8000",
+    "NAME": "/caller/latentserve",
+    "ENV_PATH": "/usr/bin",
+}
+
+
+@pytest.mark.parametrize("name", INJECTED)
+def test_what_an_orchestrator_sets_for_a_service_of_our_name_is_not_ours(
+    name: str, set_variable: SetVariable
+) -> None:
+    set_variable(name, INJECTED[name])
+
+    assert read_settings([]) == DEFAULTS
+    assert injected_variables() == [PREFIX + name]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "81"), ("CANARY_PORT", "81"), ("PORT_TCP", "81"), ("SERVICE", "x"), ("NAME", "x")],
+)
+def test_what_only_looks_like_it_is_read_or_refused(
+    name: str, value: str, set_variable: SetVariable
+) -> None:
+    set_variable(name, value)
+
+    assert injected_variables() == []
+    if name == "PORT":
+        assert read_settings([]).port == 81
+    else:
+        with pytest.raises(ConfigurationError, match=f"unknown variable {PREFIX}{name}"):
+            read_settings([])
+
+
+def test_a_flag_that_is_a_services_address_is_a_wrong_port() -> None:
+    with pytest.raises(ConfigurationError, match=r"^port: "):
+        read_settings(["--port", "tcp://10.0.0.11:8000"])
+
+
 FAULTS = {
-    "port": ["65536", "-1", "http", "80.5", ""],
+    "port": ["65536", "-1", "http", "80.5"],
     "workers": ["0", "257", "many"],
-    "providers": ["", " , "],
-    "required_models": ["", " , "],
+    "providers": [" , "],
+    "required_models": [" , "],
     "tf32": ["perhaps"],
     "threads": ["0", "1025", "all"],
     "max_body_bytes": ["1023", "1e6"],
@@ -163,7 +277,7 @@ FAULTS = {
     "shutdown_timeout_seconds": ["0", "3601", "1.5"],
     "drain_seconds": ["-1", "3601", "nan", "soon"],
     "worker_timeout_seconds": ["0", "0.5", "3601", "nan"],
-    "log_level": ["DEBUG", "trace", ""],
+    "log_level": ["DEBUG", "trace"],
     "log_format": ["text"],
     "access_log": ["perhaps"],
     "pinned_versions": ["plane", "plane=", "plane=latest", "plane=1.5"],

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from service.errors import RequestError
 from service.request_context import ANONYMOUS, Principal
 
 
@@ -27,3 +28,14 @@ class AllowAll:
 
     def authorize(self, principal: Principal, operation: str, model: str) -> None:
         """Allow it."""
+
+
+def may_use(
+    authenticator: Authenticator, headers: Mapping[bytes, bytes], operation: str, model: str
+) -> bool:
+    """Say whether a request with these headers may do an operation with a model."""
+    try:
+        authenticator.authorize(authenticator.authenticate(headers), operation, model)
+    except RequestError:
+        return False
+    return True

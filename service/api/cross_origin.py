@@ -29,7 +29,11 @@ _DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
 
 
 class CrossOrigin:
-    """The origins of a setting, and what follows from it."""
+    """The origins of a setting, and what follows from it.
+
+    Attributes:
+        is_any_allowed: Whether pages of any other origin may read responses.
+    """
 
     def __init__(self, origins: Sequence[str]) -> None:
         """Read the setting.
@@ -40,6 +44,7 @@ class CrossOrigin:
         Raises:
             ConfigurationError: One is not an origin.
         """
+        self.is_any_allowed = bool(origins)
         self._allows_all = _ALL in origins
         self._other: Headers = []
         self._allowed: dict[bytes | None, Headers] = {}

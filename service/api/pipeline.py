@@ -10,15 +10,17 @@ groups and executors work in every step.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from service.api.authentication import Authenticator
+from service.api.authentication import Authenticator, may_use
 from service.api.deadline_timer import DeadlineTimer
 from service.api.dialects.dialect import Body, Dialect, Endpoint, Head
 from service.api.exchange import ClientGoneError, Exchange
+from service.api.media_types import JSON
 from service.api.open_bytes import OpenBytes
 from service.api.problems import (
+    MISTAKEN_REQUESTS,
     Headers,
     detail_of,
     problem_body,
@@ -26,10 +28,18 @@ from service.api.problems import (
     problem_headers,
     problem_type,
 )
+from service.api.refusals import Key, Refusals
 from service.api.request_policy import OPEN_POLICY, RequestPolicy
 from service.api.request_record import RequestRecord
+from service.api.turns import Turns
 from service.catalog.reconciler import Reconciler
-from service.errors import BodyTooLarge, LatentServeError, MethodNotAllowed, RequestError
+from service.errors import (
+    BodyTooLarge,
+    LatentServeError,
+    MethodNotAllowed,
+    QueueFull,
+    RequestError,
+)
 from service.log_config import request_id
 from service.metrics.recorder import STAGES, Recorder, Stages
 from service.off_loop import CostlyWork, run_on_thread
@@ -60,6 +70,7 @@ class Pipeline:
     Attributes:
         timer: Interrupts open exchanges at their deadlines.
         open_bytes: What open requests and responses hold.
+        turns: Shares out the turns of the event loop.
     """
 
     def __init__(
@@ -83,27 +94,26 @@ class Pipeline:
         """
         self.timer = DeadlineTimer()
         self.open_bytes = OpenBytes(settings.max_open_bytes)
+        self.turns = Turns(settings.max_queue_seconds)
+        self._refusals = Refusals()
         self._dialects = tuple(dialects)
         self._reconciler = reconciler
         self._authenticator = authenticator
         self._recorder = recorder
         self._policy = policy
-        self._root = policy.root_path + "/"
+        self._root = policy.root_path
         self._access_log = settings.access_log
         self._max_body_bytes = settings.max_body_bytes
         self._timeout_seconds = settings.request_timeout_seconds
 
     def match(self, path: str) -> Endpoint | None:
         """Return what a path, decoded, means to one of the dialects, if anything."""
-        endpoint = self._match(path)
-        if endpoint is None and path.startswith(self._root):
-            endpoint = self._match(path[len(self._root) - 1 :])
-        return endpoint
-
-    def _match(self, path: str) -> Endpoint | None:
         for dialect in self._dialects:
             if (endpoint := dialect.match(path)) is not None:
                 return endpoint
+        if self._root and path.startswith(self._root + "/"):
+            below = path.removeprefix(self._root)
+            return next(filter(None, (dialect.match(below) for dialect in self._dialects)), None)
         return None
 
     def open_exchange(
@@ -133,17 +143,26 @@ class Pipeline:
         """Authenticate a request, and decide by its head whether its body is worth reading.
 
         Raises:
-            RequestError: It may not call, or its body is too large or of a kind that is not read.
+            RequestError: It may not call, its body is too large or of a kind that is not read, or
+                too many requests wait already.
         """
         head = exchange.head
-        self._policy.check(head.method, head.headers, exchange.record.peer)
-        if head.method != CALL_METHOD:
-            raise MethodNotAllowed(exchange.endpoint.path, CALL_METHOD)
+        media_type = head.media_type
+        if media_type is None:
+            self._policy.check(head.method, head.headers, exchange.record.peer)
+            if head.method != CALL_METHOD:
+                raise MethodNotAllowed(exchange.endpoint.path, CALL_METHOD)
         exchange.context.principal = self._authenticator.authenticate(head.headers)
-        declared = head.headers.get(b"content-length", b"0")
-        if declared.isdigit():
-            self._check_body_bytes(int(declared))
-        exchange.media_type = exchange.endpoint.read_head(head)
+        if media_type is None:
+            declared = head.headers.get(b"content-length", b"0")
+            if declared.isdigit():
+                self._check_body_bytes(int(declared))
+            media_type = head.media_type = exchange.endpoint.read_head(head)
+        exchange.media_type = media_type
+        if self.turns.waiting:
+            self.turns.check()
+        if self._refusals.is_any:
+            self._refusals.check(_kind_of(exchange))
         exchange.body_requested = True
 
     def receive(self, exchange: Exchange, count: int) -> None:
@@ -160,7 +179,7 @@ class Pipeline:
     def close_exchange(self, exchange: Exchange) -> None:
         """Forget an exchange whose response is ready: its deadline, and what it held."""
         self.timer.remove(exchange)
-        self.open_bytes.give_back(exchange.held_bytes)
+        self.open_bytes.held -= exchange.held_bytes
         exchange.held_bytes = 0
 
     def _check_body_bytes(self, body_bytes: int) -> None:
@@ -198,13 +217,19 @@ class Pipeline:
         endpoint, context, record = exchange.endpoint, exchange.context, exchange.record
         request_id.set(record.request_id)
         try:
-            catalog = self._reconciler.catalog
+            if self.turns.is_over:
+                await self.turns.wait()
+                self._refusals.check(_kind_of(exchange))
+            catalog, started = self._reconciler.catalog, time.perf_counter()
             arguments = (exchange.head, exchange.media_type, body, catalog, context)
             try:
                 request = endpoint.parse_request(*arguments)
+                parsed = time.perf_counter()
+                self.turns.spend(parsed - started)
             except CostlyWork as costly:
                 with catalog.in_use():
                     request = await run_on_thread(costly.size, endpoint.parse_request, *arguments)
+                parsed = time.perf_counter()
             model = request.model
             record.model, record.version = model.name, model.version
             with model.in_use:
@@ -212,24 +237,36 @@ class Pipeline:
                 request.response_type = endpoint.negotiate(exchange.head, request)
                 # A body that has come at once has not been counted yet.
                 self._hold(exchange, len(body) - exchange.held_bytes + request.expected_bytes)
-                read_seconds = time.perf_counter() - record.started
                 result = await request.operation.run(model.autoencoder, request.work)
                 started = time.perf_counter()
                 try:
                     content, headers = endpoint.write_response(request, result)
+                    written = time.perf_counter()
+                    self.turns.spend(written - started)
                 except CostlyWork as costly:
                     content, headers = await run_on_thread(
                         costly.size, endpoint.write_response, request, result
                     )
+                    written = time.perf_counter()
         except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # whatever it is, there is a response
+            if isinstance(error, QueueFull) and self._head_names_model(exchange):
+                self._refusals.add(_kind_of(exchange), error)
             return self.reject(exchange, exchange.cause_of(error))
-        write_seconds = time.perf_counter() - started
         stages = Stages(
-            read_seconds, context.queue_seconds, context.inference_seconds, write_seconds
+            parsed - record.started,
+            context.queue_seconds,
+            context.inference_seconds,
+            written - started,
         )
         headers += (_server_timing(stages), *record.response_headers)
         record.record_success(request.rows, stages)
         return Reply(200, headers, content)
+
+    def _head_names_model(self, exchange: Exchange) -> bool:
+        """Whether all requests with this head are for the same model."""
+        in_query = b"model=" in exchange.head.query_string
+        one_model = len(self._reconciler.catalog.names) == 1
+        return in_query or one_model or exchange.media_type != JSON
 
     def reject(self, exchange: Exchange, error: BaseException) -> Reply:
         """Finish a request that failed, and say why in a response.
@@ -249,7 +286,11 @@ class Pipeline:
         problem = problem_for(error).under(record.prefix())
         field_errors = error.field_errors if isinstance(error, RequestError) else ()
         body, media_type = exchange.endpoint.write_problem(
-            problem, detail_of(error, problem), record.request_id, field_errors
+            problem,
+            detail_of(error, problem),
+            record.request_id,
+            field_errors,
+            self._find_example(exchange, error),
         )
         headers = [(b"content-type", media_type), *problem_headers(problem, error)]
         headers += record.response_headers
@@ -259,6 +300,18 @@ class Pipeline:
         # body may never send it.
         waits = b"expect" in exchange.head.headers and not exchange.body_requested
         return Reply(problem.status, headers, body, closes=waits)
+
+    def _find_example(self, exchange: Exchange, error: BaseException) -> Mapping[str, Any] | None:
+        """Find a body that works, where one helps and the client may use its model."""
+        if type(error) not in MISTAKEN_REQUESTS or not isinstance(error, RequestError):
+            return None
+        endpoint = exchange.endpoint
+        example = endpoint.find_example(self._reconciler.catalog, error.model)
+        if example is None or not may_use(
+            self._authenticator, exchange.head.headers, endpoint.name, example["model"]
+        ):
+            return None
+        return example
 
     def refuse(self, error: LatentServeError, peer: Any = None) -> Reply:
         """Answer what is no request, or none that can be read to its end.
@@ -276,6 +329,12 @@ class Pipeline:
         record.record_failure(problem.status, problem.slug)
         headers = [problem_type(), *problem_headers(problem, error), *record.response_headers]
         return Reply(problem.status, headers, body, closes=True)
+
+
+def _kind_of(exchange: Exchange) -> Key:
+    declared = exchange.head.headers.get(b"content-length", b"0")
+    body_bytes = int(declared) if declared.isdigit() else 0
+    return exchange.endpoint.path, exchange.head.query_string, body_bytes.bit_length()
 
 
 def _server_timing(stages: Stages) -> tuple[bytes, bytes]:

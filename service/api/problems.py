@@ -1,6 +1,7 @@
 """The table from exception to HTTP problem (RFC 9457), and nothing else that knows a status."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
@@ -16,9 +17,16 @@ PROBLEM_RESPONSE: dict[str, Any] = {
 }
 """OpenAPI's description of every error response."""
 RETRY_AFTER_SECONDS = 1
+_MAX_RETRY_AFTER = 60
 
 Headers = list[tuple[bytes, bytes]]
 _MAX_ERRORS = 10
+MISTAKEN_REQUESTS: frozenset[type[errors.LatentServeError]] = frozenset({
+    errors.CapabilityMissing, errors.InvalidInput, errors.MalformedBody, errors.MethodNotAllowed,
+    errors.ModelNotFound, errors.ModelRequired, errors.PathNotFound, errors.UnsupportedMediaType,
+    errors.VersionNotFound,
+})  # fmt: skip
+"""Errors that an example of a request that works helps with."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,10 @@ PROBLEMS: dict[type[errors.LatentServeError], Problem] = {
         409, "empty-calibration", "The model has no calibration scores",
         "Publish the bundle with calibration rows.",
     ),
+    errors.ReportGone: Problem(
+        410, "report-gone", "The model's report is gone",
+        "Its file was removed or changed since the model was loaded; the operator's log says how.",
+    ),
     errors.BodyTooLarge: Problem(
         413, "body-too-large", "The body has too many bytes",
         "Send fewer rows a request, or a denser media type, or raise LATENTSERVE_MAX_BODY_BYTES.",
@@ -132,7 +144,12 @@ PROBLEMS: dict[type[errors.LatentServeError], Problem] = {
     ),
     errors.UnsupportedMediaType: Problem(
         415, "unsupported-media-type", "The body's media type cannot be read",
-        "Send one of the media types that the detail lists, without Content-Encoding.",
+        "Send one of the media types that the detail lists.",
+    ),
+    errors.UnsupportedContentCoding: Problem(
+        415, "unsupported-content-coding", "The body's Content-Encoding cannot be read",
+        "Send one of the codings that Accept-Encoding lists, or none.",
+        headers=lambda error: [(b"accept-encoding", ", ".join(error.supported).encode())],
     ),
     errors.InvalidInput: Problem(
         422, "invalid-input", "A shape, range, type or field is wrong",
@@ -155,7 +172,9 @@ PROBLEMS: dict[type[errors.LatentServeError], Problem] = {
         retry=True,
     ),
     errors.QueueFull: Problem(
-        503, "queue-full", "Too many rows wait already", "Try again later.", retry=True
+        503, "queue-full", "Too much work waits already",
+        "Try again after the seconds in Retry-After, when what waits now should be done.",
+        retry=True,
     ),
     errors.MemoryFull: Problem(
         503, "memory-full", "Too many bytes are open already",
@@ -205,6 +224,7 @@ def problem_body(
     detail: str,
     request_id: str,
     field_errors: tuple[errors.FieldError, ...] = (),
+    example: Mapping[str, Any] | None = None,
 ) -> bytes:
     """Write a problem document.
 
@@ -213,8 +233,9 @@ def problem_body(
         detail: What happened this time.
         request_id: The request's id.
         field_errors: Places that are wrong; the first few are written.
+        example: A JSON body that works.
     """
-    document = {
+    document: dict[str, Any] = {
         "type": problem.type,
         "title": problem.title,
         "status": problem.status,
@@ -225,6 +246,8 @@ def problem_body(
             for error in field_errors[:_MAX_ERRORS]
         ],
     }
+    if example is not None:
+        document["example"] = example
     return orjson.dumps(document)
 
 
@@ -242,7 +265,8 @@ def problem_headers(problem: Problem, error: BaseException | None = None) -> Hea
     """
     headers: Headers = []
     if problem.retry:
-        headers.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode()))
+        seconds: float = getattr(error, "retry_after_seconds", RETRY_AFTER_SECONDS)
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(min(seconds, _MAX_RETRY_AFTER)))))
     if problem.headers is not None and error is not None:
         headers += problem.headers(error)
     return headers

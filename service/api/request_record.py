@@ -93,8 +93,10 @@ class RequestRecord:
     @property
     def response_headers(self) -> Headers:
         """Headers that every response carries."""
-        shared = self._policy.response_headers(self.headers)
-        return [(b"x-request-id", self.request_id.encode()), *shared]
+        headers = [(b"x-request-id", self.request_id.encode())]
+        if self._policy.cross_origin.is_any_allowed:
+            headers += self._policy.response_headers(self.headers)
+        return headers
 
     def prefix(self) -> str:
         """Return the path prefix under which its client sees the service."""

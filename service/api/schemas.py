@@ -17,7 +17,10 @@ class FieldErrorDocument(BaseModel, defer_build=True):
 
 
 class ProblemDocument(BaseModel, defer_build=True):
-    """An error, as RFC 9457 describes it."""
+    """An error, as RFC 9457 describes it.
+
+    ``example`` is a JSON body that works, where one helps: of the call and model that were meant.
+    """
 
     type: str
     title: str
@@ -25,6 +28,7 @@ class ProblemDocument(BaseModel, defer_build=True):
     detail: str
     request_id: str
     errors: list[FieldErrorDocument]
+    example: dict[str, Any] | None = None
 
 
 class VersionSummary(BaseModel):
@@ -49,10 +53,18 @@ class ModelSummary(BaseModel):
     versions: list[VersionSummary]
 
 
+class RefusedFolderSummary(BaseModel):
+    """A folder that looks like a bundle, or like a model's, and cannot be served."""
+
+    path: str
+    reason: str
+
+
 class ModelList(BaseModel):
-    """Every configured model."""
+    """Every configured model, and folders that cannot be one."""
 
     models: list[ModelSummary]
+    refused_folders: list[RefusedFolderSummary]
 
 
 class GraphCost(BaseModel):
@@ -92,13 +104,20 @@ class NotReadyVersion(BaseModel):
     blocks_readiness: bool
 
 
+class NotReadyFolder(RefusedFolderSummary):
+    """A folder that cannot be served, and whether the service is not ready for it."""
+
+    blocks_readiness: bool
+
+
 class Readiness(BaseModel):
-    """Whether everything that is required is loaded and warm, and the service does not close."""
+    """Whether every required model is loaded and warm, and the service does not close."""
 
     ready: bool
     draining: bool
     models: int
     not_ready: list[NotReadyVersion]
+    refused_folders: list[NotReadyFolder]
 
 
 class ServiceVersion(BaseModel):

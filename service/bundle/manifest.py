@@ -68,7 +68,11 @@ class _ExtendedPart(_Part):
     @model_serializer(mode="wrap")
     def _without_unused_additions(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = handler(self)
-        return {name: value for name, value in fields.items() if value or name not in self.added}
+        return {
+            name: value
+            for name, value in fields.items()
+            if name not in self.added or value not in (None, {})
+        }
 
 
 class ColumnSpec(_ExtendedPart):
@@ -133,9 +137,11 @@ class InputSpec(_ExtendedPart):
         units: Units of the values, for people.
         columns: Names and types of a table's columns, in order.
         windows: How series are cut into rows, if they are; since 1.1.
+        background: What shows behind the transparent parts of a picture, from 0 (black, also when
+            nothing is stated) to 1 (white), as the background of the training data; since 1.1.
     """
 
-    added = frozenset({"windows"})
+    added = frozenset({"windows", "background"})
 
     kind: Literal["image", "tabular", "series"]
     shape: Shape
@@ -144,6 +150,7 @@ class InputSpec(_ExtendedPart):
     units: str
     columns: tuple[ColumnSpec, ...] | None = None
     windows: WindowSpec | None = None
+    background: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @model_validator(mode="after")
     def _shape_fits_kind(self) -> Self:
@@ -155,6 +162,8 @@ class InputSpec(_ExtendedPart):
                 raise ValueError(f"an image has 1 or 3 channels, not {self.shape[2]}")
             if self.range != (0.0, 1.0):
                 raise ValueError("the range of an image is [0, 1]")
+        if self.background is not None and self.kind != "image":
+            raise ValueError("only images have a background")
         if self.columns is not None and (self.kind != "tabular"):
             raise ValueError("only tabular rows have columns")
         if self.columns is not None and len(self.columns) != self.shape[0]:
@@ -350,6 +359,7 @@ class Manifest(_ExtendedPart):
         used = {
             "training ranges": any(column.training_range for column in columns),
             "windows": self.input.windows is not None,
+            "backgrounds": self.input.background is not None,
             "extensions": bool(self.extensions),
             "masking noise": self.noise is not None and self.noise.kind == "masking",
         }

@@ -1,38 +1,32 @@
 """Bundles on disk: find them, read them with every digest verified, publish them atomically."""
 
 import hashlib
-import io
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from service.bundle.archives import FloatArrays, read_archive
+from service.bundle.discovery import BundleLocation, is_version, survey_models
 from service.bundle.manifest import MANIFEST_FILE, Manifest
 from service.bundle.signing import parse_manifest, write_manifest
 from service.errors import (
     BundleFileCorrupted,
     BundleFileMissing,
     BundleNotFound,
+    BundleTooLarge,
     InvalidManifest,
     UnsafeBundlePath,
 )
 
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+MAX_BUNDLE_BYTES = 1024**3
+"""Maximum size of the files of a bundle together, unless it is said otherwise."""
+MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 
-
-@dataclass(frozen=True, order=True)
-class BundleLocation:
-    """Where one version of one model lies: ``<models>/<name>/<version>/``."""
-
-    name: str
-    version: int
-    folder: Path
+_NOT_PLAIN = "{} is not a plain file inside the bundle's folder"
 
 
 @dataclass(frozen=True)
@@ -53,76 +47,72 @@ class Bundle:
         """Return the ONNX bytes of one graph."""
         return self.files[self.manifest.graphs[name].file]
 
-    def arrays(self, file_name: str) -> dict[str, NDArray[np.float64] | NDArray[np.float32]]:
-        """Return the arrays of one ``.npz`` file.
-
-        Raises:
-            BundleFileCorrupted: The file is not a NumPy archive of plain arrays.
-        """
-        try:
-            with np.load(io.BytesIO(self.files[file_name]), allow_pickle=False) as archive:
-                arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
-        except Exception as error:  # of NumPy, zipfile, zlib, tokenize: each has types of its own
-            raise BundleFileCorrupted(f"{file_name} is not an archive of plain arrays") from error
-        for name, array in arrays.items():
-            # NumPy returns bytes for a member of the archive that is not an array.
-            if np.asarray(array).dtype not in _FLOATS:
-                raise BundleFileCorrupted(
-                    f"{file_name}: {name} is not an array of float32 or float64"
-                )
-        return arrays
+    def arrays(self, file_name: str) -> FloatArrays:
+        """Return the arrays of one ``.npz`` file; see ``read_archive``."""
+        return read_archive(self.files[file_name], file_name)
 
 
 def find_bundles(models_dir: Path) -> list[BundleLocation]:
     """List the bundles in a models folder, by name and ascending version, without reading them.
 
-    Folders whose name is not a positive integer (such as an unfinished publication) are not
-    versions, and hidden folders (such as ``.git``, or those of a mounted volume) are not models.
-
-    Example:
-        With ``models/mnist/1``, ``models/mnist/2`` and ``models/mnist/.publishing-x7``,
-        ``find_bundles(Path("models"))`` returns the locations of versions 1 and 2.
-
     Args:
         models_dir: The folder that holds ``<name>/<version>/``.
+
+    Raises:
+        ConfigurationError: It does not exist, or cannot be listed.
     """
-    return sorted(
-        BundleLocation(folder.parent.name, int(folder.name), folder)
-        for folder in models_dir.glob("*/*")
-        if _is_version(folder.name) and not folder.parent.name.startswith(".") and folder.is_dir()
-    )
+    return survey_models(models_dir).bundles
 
 
-def _is_version(name: str) -> bool:
-    return name.isascii() and name.isdigit() and not name.startswith("0")
-
-
-def read_bundle(location: BundleLocation) -> Bundle:
+def read_bundle(location: BundleLocation, max_bytes: int = MAX_BUNDLE_BYTES) -> Bundle:
     """Read a bundle into memory and verify the digest of every file.
 
     The content that was verified is the content that is used: nothing is read a second time.
 
     Args:
         location: The bundle's folder, name and version.
+        max_bytes: Maximum size of all files together, without the manifest.
 
     Raises:
         BundleError: One of its subclasses, with the file and the reason.
     """
-    manifest = parse_manifest(_read_file(location.folder, MANIFEST_FILE))
+    manifest = parse_manifest(read_file(location.folder, MANIFEST_FILE, MAX_MANIFEST_BYTES))
     if manifest.name != location.name:
         raise InvalidManifest(
             f"the manifest is of model {manifest.name}, but the folder is {location.name}"
         )
     files: dict[str, bytes] = {}
-    for file_name, stated in manifest.files.items():
-        content = _read_file(location.folder, file_name)
-        if hashlib.sha256(content).hexdigest() != stated:
-            raise BundleFileCorrupted(
-                f"{file_name} ({len(content)} bytes) does not have the digest that the manifest"
-                " states; copy or publish the bundle again"
-            )
-        files[file_name] = content
+    bytes_left = max_bytes
+    for file_name in manifest.files:
+        files[file_name] = read_listed_file(location, manifest, file_name, bytes_left)
+        bytes_left -= len(files[file_name])
     return Bundle(location, manifest, files)
+
+
+def read_listed_file(
+    location: BundleLocation,
+    manifest: Manifest,
+    file_name: str,
+    max_bytes: int = MAX_BUNDLE_BYTES,
+) -> bytes:
+    """Read one file of a bundle and verify its digest.
+
+    Args:
+        location: The bundle's folder, name and version.
+        manifest: Its manifest, which lists the file.
+        file_name: Name of the file.
+        max_bytes: Maximum size of the file.
+
+    Raises:
+        BundleError: The file is missing, too large, or another one than the manifest lists.
+    """
+    content = read_file(location.folder, file_name, max_bytes)
+    if hashlib.sha256(content).hexdigest() != manifest.files[file_name]:
+        raise BundleFileCorrupted(
+            f"{file_name} ({len(content)} bytes) does not have the digest that the manifest"
+            " states; copy or publish the bundle again"
+        )
+    return content
 
 
 def read_bundle_at(folder: Path) -> Bundle:
@@ -133,24 +123,48 @@ def read_bundle_at(folder: Path) -> Bundle:
         BundleError: As ``read_bundle``.
     """
     resolved = folder.resolve()
-    if not (resolved.is_dir() and _is_version(resolved.name)):
+    if not (resolved.is_dir() and is_version(resolved.name)):
         raise BundleNotFound(f"{folder} is not a bundle; a folder <name>/<version> is expected")
     return read_bundle(BundleLocation(resolved.parent.name, int(resolved.name), resolved))
 
 
-def _read_file(folder: Path, file_name: str) -> bytes:
-    path = folder / file_name
+def read_file(folder: Path, file_name: str, max_bytes: int) -> bytes:
+    """Read a plain file inside a folder, whatever else has its name and whatever its size is.
+
+    Args:
+        folder: The folder of a bundle.
+        file_name: Name of the file.
+        max_bytes: Maximum size of the file.
+
+    Raises:
+        BundleNotFound: The manifest is missing or cannot be read.
+        BundleFileMissing: Another file is missing or cannot be read.
+        UnsafeBundlePath: It is a link to outside, a folder, a pipe or a device.
+        BundleTooLarge: It has more bytes.
+    """
+    missing = BundleNotFound if file_name == MANIFEST_FILE else BundleFileMissing
     try:
-        real = path.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
-        missing = BundleNotFound if file_name == MANIFEST_FILE else BundleFileMissing
+        real = (folder / file_name).resolve(strict=True)
+        if not real.is_relative_to(folder.resolve()):
+            raise UnsafeBundlePath(_NOT_PLAIN.format(file_name))
+        # Without O_NONBLOCK a pipe would wait for a writer.
+        descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise UnsafeBundlePath(_NOT_PLAIN.format(file_name))
+            if status.st_size > max_bytes:
+                raise BundleTooLarge(
+                    f"{file_name} has {status.st_size} bytes, of which {max_bytes} are read; see"
+                    " LATENTSERVE_MAX_BUNDLE_BYTES"
+                )
+            return file.read(status.st_size + 1)  # one more: it may grow meanwhile
+    except (FileNotFoundError, RuntimeError) as error:  # the latter for a link to itself
         raise missing(f"{file_name} is missing") from error
-    if not real.is_relative_to(folder.resolve()) or not real.is_file():
-        raise UnsafeBundlePath(f"{file_name} is not a plain file inside the bundle's folder")
-    try:
-        return real.read_bytes()
+    except IsADirectoryError as error:
+        raise UnsafeBundlePath(_NOT_PLAIN.format(file_name)) from error
     except OSError as error:
-        raise BundleFileMissing(f"{file_name} cannot be read: {error.strerror}") from error
+        raise missing(f"{file_name} cannot be read: {error.strerror}") from error
 
 
 def publish_bundle(
@@ -198,7 +212,7 @@ def _write_synced(path: Path, content: bytes) -> None:
 
 def _rename_to_next_version(draft: Path, parent: Path) -> BundleLocation:
     while True:
-        taken = [int(entry.name) for entry in parent.iterdir() if _is_version(entry.name)]
+        taken = [int(entry.name) for entry in parent.iterdir() if is_version(entry.name)]
         version = max(taken, default=0) + 1
         try:
             draft.rename(parent / str(version))

@@ -1,10 +1,12 @@
 """Which versions of which models are there, which answer, and which one a request means."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Literal, TypeAlias
 
+from service.bundle.discovery import RefusedFolder
 from service.bundle.storage import BundleLocation
 from service.catalog.desired_state import DesiredVersion, Key
 from service.catalog.loading import LoadedModel
@@ -15,6 +17,10 @@ from service.errors import (
     ModelUnavailable,
     VersionNotFound,
 )
+
+_MAX_NAMED = 20  # models or versions that an error names
+_MAX_COMPARED = 500  # names that a misspelled one is compared with
+_MAX_NAME_CHARACTERS = 64
 
 State: TypeAlias = Literal["loading", "ready", "refused"]
 
@@ -71,14 +77,21 @@ class Catalog:
     sees the same versions in the same states for as long as it is kept.
     """
 
-    def __init__(self, versions: Iterable[ModelVersion], defaults: Defaults) -> None:
+    def __init__(
+        self,
+        versions: Iterable[ModelVersion],
+        defaults: Defaults,
+        refused_folders: Sequence[RefusedFolder] = (),
+    ) -> None:
         """Hold versions.
 
         Args:
             versions: In any order.
             defaults: What requests mean that leave out a model or a version.
+            refused_folders: What looks like a bundle, or like a folder of them, and cannot be one.
         """
         self.defaults = defaults
+        self.refused_folders = tuple(refused_folders)
         self._versions: dict[str, dict[int, ModelVersion]] = {}
         for version in sorted(versions, key=lambda version: version.key):
             by_version = self._versions.setdefault(version.location.name, {})
@@ -104,8 +117,8 @@ class Catalog:
 
     @property
     def ready(self) -> bool:
-        """Whether everything that is required answers, and there is at least one version."""
-        return bool(self._versions) and not any(map(self.blocks_readiness, self))
+        """Whether every required model answers, and there is at least one version."""
+        return bool(self._versions) and all(map(self._answers, self.defaults.required_models))
 
     @property
     def loading(self) -> bool:
@@ -115,16 +128,18 @@ class Catalog:
     def blocks_readiness(self, version: ModelVersion) -> bool:
         """Say whether the service is not ready because this version does not answer.
 
-        Of a model that is required by its name one version is enough: the pinned one, or any.
+        Of a required model one version is enough: the pinned one, or any.
         """
         name, number = version.key
-        if version.loaded is not None or version.desired.required:
-            return version.loaded is None
         return (
-            name in self.defaults.required_models
+            version.loaded is None
             and number == self.defaults.versions.get(name, number)
-            and self._default_loaded(name) is None
+            and self.waits_for(name)
         )
+
+    def waits_for(self, name: str) -> bool:
+        """Say whether the service is not ready because this model does not answer."""
+        return name in self.defaults.required_models and not self._answers(name)
 
     def get(self, name: str, version: int) -> ModelVersion | None:
         """Return what is known of a version, if it is configured."""
@@ -137,7 +152,9 @@ class Catalog:
             ModelNotFound: No model of that name is configured.
         """
         if name not in self._versions:
-            raise ModelNotFound(f"no model of that name; there are {self._list_names()}")
+            close = get_close_matches(name[:_MAX_NAME_CHARACTERS], self.names[:_MAX_COMPARED], 1)
+            meant = f"{close[0]} was probably meant; " if close else ""
+            raise ModelNotFound(f"no model of that name; {meant}there are {self._list_names()}")
         return list(self._versions[name].values())
 
     def default_version(self, name: str) -> int | None:
@@ -186,7 +203,7 @@ class Catalog:
             raise ModelUnavailable(f"no version of {name} is ready: {_describe(versions)}")
         if chosen not in versions:
             raise VersionNotFound(
-                f"no such version of model {name}; it has {', '.join(map(str, versions))}"
+                f"no such version of model {name}; it has {_list_versions(versions)}"
             )
         loaded = versions[chosen].loaded
         if loaded is None:
@@ -204,12 +221,25 @@ class Catalog:
             raise ModelNotFound("no model is configured")
         raise ModelRequired(detail, InvalidInput.at("/model", detail).field_errors)
 
-    def _default_loaded(self, name: str) -> LoadedModel | None:
+    def _answers(self, name: str) -> bool:
+        """Whether a model answers requests without a version."""
+        if name not in self._versions:
+            return False
         version = self.default_version(name)
-        return None if version is None else self._versions[name][version].loaded
+        known = None if version is None else self.get(name, version)
+        return known is not None and known.loaded is not None
 
     def _list_names(self) -> str:
-        return ", ".join(self._versions) or "none"
+        named = ", ".join(self.names[:_MAX_NAMED]) or "none"
+        more = len(self._versions) - _MAX_NAMED
+        return f"{named} and {more} more, which GET /models lists" if more > 0 else named
+
+
+def _list_versions(versions: Mapping[int, ModelVersion]) -> str:
+    """List the last versions, which are the likely ones."""
+    earlier = len(versions) - _MAX_NAMED
+    named = ", ".join(map(str, list(versions)[-_MAX_NAMED:]))
+    return f"{named} and {earlier} earlier" if earlier > 0 else named
 
 
 def _describe(versions: Mapping[int, ModelVersion]) -> str:

@@ -10,9 +10,14 @@ import numpy as np
 
 from service.arrays import FloatArray
 from service.bundle.manifest import DECODER, ENCODER, GOLDEN_FILE, Manifest
-from service.bundle.storage import BundleLocation, read_bundle
+from service.bundle.storage import MAX_BUNDLE_BYTES, BundleLocation, read_bundle
 from service.catalog.use_count import UseCount
-from service.catalog.verification import golden_inputs, open_verified_sessions
+from service.catalog.verification import (
+    check_rows_independent,
+    golden_inputs,
+    open_verified_sessions,
+)
+from service.errors import BundleFileCorrupted
 from service.inference.autoencoder import Autoencoder
 from service.inference.batching.gathering import BatchLimits
 from service.inference.batching.queued_graph import Meter, QueuedGraph
@@ -98,6 +103,8 @@ class LoadOptions:
         threads: Batches of one graph that may run at the same time.
         max_batch_rows: Maximum number of rows of one run of a graph.
         max_queue_rows: Maximum number of rows that wait for a graph.
+        max_bundle_bytes: Maximum size of the files of a bundle together.
+        max_queue_seconds: Time that a request is expected to wait for a graph at most.
         meter: Makes what records the runs of a graph, by model, version and graph.
     """
 
@@ -105,10 +112,17 @@ class LoadOptions:
     threads: int = 1
     max_batch_rows: int = 256
     max_queue_rows: int = 65_536
+    max_bundle_bytes: int = MAX_BUNDLE_BYTES
+    max_queue_seconds: float = float("inf")
     meter: Callable[[str, int, str], Meter] | None = None
 
 
-def load_model(location: BundleLocation, options: LoadOptions, executor: Executor) -> LoadedModel:
+def load_model(
+    location: BundleLocation,
+    options: LoadOptions,
+    executor: Executor,
+    verified_digest: str | None = None,
+) -> LoadedModel:
     """Read a bundle, verify it, and make it ready to answer.
 
     Blocking. When this returns, every graph has been run with batches of every size up to the
@@ -118,13 +132,20 @@ def load_model(location: BundleLocation, options: LoadOptions, executor: Executo
         location: Where the bundle lies.
         options: How its graphs are run.
         executor: Threads that batches run on.
+        verified_digest: Digest of the manifest of the bundle that another process has verified.
+            Golden vectors are replayed here too, on the provider that serves.
 
     Raises:
         BundleError: The bundle is refused.
+        InferenceFailed: A graph fails on a golden row, or does not give one row per row.
     """
     started = time.perf_counter()
-    bundle = read_bundle(location)
+    bundle = read_bundle(location, options.max_bundle_bytes)
+    if verified_digest not in (None, bundle.manifest.digest):
+        raise BundleFileCorrupted("the bundle was changed while it was verified; load it again")
     sessions, deviation = open_verified_sessions(bundle, options.session)
+    if verified_digest is None or options.session.provider != "cpu":
+        check_rows_independent(sessions, bundle, options.max_batch_rows)
     bound = options.session.runs_bound
     runnables = bind_with_chain(sessions) if bound else with_chain(sessions)
     costs = _measure(runnables, sessions, bundle.arrays(GOLDEN_FILE), options)
@@ -199,4 +220,7 @@ def _limits(costs: BatchCosts, options: LoadOptions) -> BatchLimits:
         max_exclusive_rows=options.max_batch_rows,
         max_inline_rows=costs.rows_within(MAX_INLINE_SECONDS),
         max_running=options.threads,
+        max_queue_seconds=options.max_queue_seconds,
+        seconds_per_run=costs.seconds_per_run,
+        seconds_per_row=costs.seconds_per_row,
     )

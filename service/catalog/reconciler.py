@@ -3,7 +3,8 @@
 import asyncio
 import gc
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -11,7 +12,8 @@ from service.catalog.catalog import Catalog, Defaults, ModelVersion
 from service.catalog.desired_state import DesiredState, DesiredVersion, Key
 from service.catalog.loading import LoadedModel, LoadOptions, load_model
 from service.catalog.memory import trim_heap
-from service.errors import BundleError
+from service.catalog.verifier import Verifier
+from service.errors import LatentServeError
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ class Reconciler:
         desired: DesiredState,
         options: LoadOptions,
         *,
+        verifier: Verifier | None = None,
         forget: Callable[[str, int], None] | None = None,
     ) -> None:
         """Begin with every desired version in the state ``loading``; nothing is read yet.
@@ -45,9 +48,11 @@ class Reconciler:
         Args:
             desired: The versions to load.
             options: How to load them.
+            verifier: Verifies bundles before they are opened; without one they are verified here.
             forget: Called with the name and version of each version that has been removed.
         """
         self.options = options
+        self._verifier = verifier
         self._desired = desired
         self._forget = forget
         self._executor = ThreadPoolExecutor(options.threads, "latentserve-inference")
@@ -55,7 +60,9 @@ class Reconciler:
         self._freeing = asyncio.Lock()
         self._retired: list[LoadedModel] = []
         self._listeners: list[Callable[[Catalog], None]] = []
-        self.catalog = Catalog([], Defaults(None, {}))
+        self.catalog = Catalog(
+            [], Defaults(None, {}, desired.required_models), desired.refused_folders
+        )
         self._announce()
 
     def on_change(self, listener: Callable[[Catalog], None]) -> None:
@@ -74,9 +81,10 @@ class Reconciler:
         self._desired = desired or self._desired
         async with self._changing:
             self._announce()
-            while (version := self._next_to_load()) is not None:
-                self._put(await asyncio.to_thread(self._load, version))
+            while waiting := self._waiting_to_load():
+                self._put(await asyncio.to_thread(self._load_first, waiting))
                 self._announce()
+            self._end_verification()
             self._remove_surplus()
         async with self._freeing:
             await self._free_retired()
@@ -86,14 +94,22 @@ class Reconciler:
 
         What is loaded then is there in every process forked from this one.
         """
-        while (version := self._next_to_load()) is not None:
-            self._put(self._load(version))
+        while waiting := self._waiting_to_load():
+            self._put(self._load_first(waiting))
+        self._end_verification()
+
+    def start_verifier(self) -> None:
+        """Start what verifies bundles, which costs less as long as no thread has been started."""
+        if self._verifier is not None:
+            self._verifier.start()
 
     async def close(self) -> None:
         """Take no more work, end what runs and fail what waits.
 
         A server calls it when every request has been answered, if only with a problem.
         """
+        if self._verifier is not None:
+            self._verifier.stop()
         loaded = [version.loaded for version in self.catalog if version.loaded is not None]
         for model in (*loaded, *self._retired):
             await model.close()
@@ -111,22 +127,35 @@ class Reconciler:
         if changed:
             self._replace_catalog(versions)
 
-    def _next_to_load(self) -> ModelVersion | None:
-        """Choose by name, the highest version first: it is the one that most requests mean."""
+    def _waiting_to_load(self) -> list[ModelVersion]:
+        """List by name, the highest version first: it is the one that most requests mean."""
         desired = self._desired.keys
         waiting = [item for item in self.catalog if item.state == "loading" and item.key in desired]
-        return min(waiting, key=lambda item: (item.key[0], -item.key[1]), default=None)
+        return sorted(waiting, key=lambda item: (item.key[0], -item.key[1]))
 
-    def _load(self, version: ModelVersion) -> ModelVersion:
+    def _end_verification(self) -> None:
+        if self._verifier is not None:
+            self._verifier.pause()
+
+    def _load_first(self, waiting: Sequence[ModelVersion]) -> ModelVersion:
+        """Load the first version that is verified, or refuse it."""
+        if self._verifier is None:
+            return self._load(waiting[0], None)
+        desired, verdict = self._verifier.first_verified([item.desired for item in waiting])
+        version = next(item for item in waiting if item.desired is desired)
+        if verdict.reason is not None:
+            return _refused(version, verdict.reason, verdict.trace)
+        return self._load(version, verdict.digest)
+
+    def _load(self, version: ModelVersion, verified_digest: str | None) -> ModelVersion:
         location = version.location
         facts = {"model": location.name, "version": location.version}
         try:
-            loaded = load_model(location, self.options, self._executor)
+            loaded = load_model(location, self.options, self._executor, verified_digest)
+        except LatentServeError as error:
+            return _refused(version, f"{type(error).__name__}: {error}")
         except Exception as error:  # noqa: BLE001  # a bundle that fails must not affect others
-            expected = isinstance(error, BundleError)
-            reason = f"{type(error).__name__}: {error}" if expected else type(error).__name__
-            _log.error("bundle refused", exc_info=not expected, extra={**facts, "reason": reason})
-            return replace(version, state="refused", reason=reason)
+            return _refused(version, type(error).__name__, traceback.format_exc())
         seconds = round(loaded.load_seconds, 3)
         _log.info(
             "bundle ready", extra={**facts, "provider": loaded.provider, "load_seconds": seconds}
@@ -161,7 +190,11 @@ class Reconciler:
 
     def _replace_catalog(self, versions: Mapping[Key, ModelVersion]) -> None:
         answering = {key for key, version in versions.items() if version.loaded is not None}
-        self.catalog = Catalog(versions.values(), _defaults(self._desired, self.catalog, answering))
+        self.catalog = Catalog(
+            versions.values(),
+            _defaults(self._desired, self.catalog, answering),
+            self._desired.refused_folders,
+        )
         for listener in self._listeners:
             listener(self.catalog)
 
@@ -181,12 +214,17 @@ class Reconciler:
         await asyncio.to_thread(trim_heap)
 
 
+def _refused(version: ModelVersion, reason: str, trace: str | None = None) -> ModelVersion:
+    name, number = version.key
+    facts = {"model": name, "version": number, "reason": reason}
+    _log.error("bundle refused", extra=facts | ({"traceback": trace} if trace else {}))
+    return replace(version, state="refused", reason=reason)
+
+
 def _announced(wanted: DesiredVersion, known: ModelVersion | None) -> ModelVersion:
     """Return what is known of a version that is desired as it has not been before."""
     if known is None:
         return ModelVersion(wanted)
-    if replace(known.desired, required=wanted.required) == wanted:  # the files have not changed
-        return replace(known, desired=wanted)
     return ModelVersion(wanted, loaded=known.loaded)
 
 

@@ -1,4 +1,7 @@
-"""Replays golden vectors: a graph must compute what it computed when it was published."""
+"""Replays golden vectors: a graph must compute what it computed when it was published.
+
+Whatever is beside a row in its batch.
+"""
 
 from collections.abc import Mapping
 
@@ -7,6 +10,7 @@ import numpy as np
 from service.arrays import FloatArray
 from service.bundle.manifest import GOLDEN_FILE, GraphSignature
 from service.bundle.storage import Bundle
+from service.catalog.row_independence import check_row_independence
 from service.errors import BundleFileCorrupted, GoldenMismatch
 from service.inference.session import (
     Session,
@@ -17,6 +21,7 @@ from service.inference.session import (
 # TF32 keeps 10 bits of every factor.
 DEVIATION_TOLERANCES = {"cpu": 1e-4, "cuda": 1e-3}
 TF32_TOLERANCE = 1e-2
+_MAX_BATCH_ROWS = 256
 
 
 def open_verified_sessions(
@@ -55,16 +60,56 @@ def open_verified_sessions(
 
 
 def replay_golden(bundle: Bundle) -> float:
-    """Replay the golden vectors of a bundle on the CPU provider.
+    """Replay the golden vectors of a bundle on the CPU provider, also in other batches.
 
     Returns:
         The largest deviation, relative to ``max(1, max |golden|)``.
 
     Raises:
         GoldenMismatch: A graph deviates by more than the tolerance.
+        RowsNotIndependent: A graph answers a row otherwise when other rows are beside it.
         BundleError: A graph or the golden file cannot be used.
     """
-    return open_verified_sessions(bundle, SessionOptions())[1]
+    return verify_bundle(bundle, _MAX_BATCH_ROWS)
+
+
+def verify_bundle(bundle: Bundle, max_batch_rows: int) -> float:
+    """Do what has to succeed before a bundle is opened by a process that serves.
+
+    Args:
+        bundle: A bundle read from disk.
+        max_batch_rows: Largest batch that its graphs are run with.
+
+    Returns:
+        The largest deviation, relative to ``max(1, max |golden|)``.
+
+    Raises:
+        BundleError: As ``replay_golden``.
+        InferenceFailed: A graph fails on a golden row, or does not give one row per row.
+    """
+    sessions, deviation = open_verified_sessions(bundle, SessionOptions(threads=1))
+    check_rows_independent(sessions, bundle, max_batch_rows)
+    return deviation
+
+
+def check_rows_independent(
+    sessions: Mapping[str, Session], bundle: Bundle, max_batch_rows: int
+) -> None:
+    """Check that no graph answers a golden row otherwise when other rows are beside it.
+
+    Args:
+        sessions: The graphs of a bundle, by name.
+        bundle: The bundle, for its golden rows.
+        max_batch_rows: Size of the largest batch.
+
+    Raises:
+        RowsNotIndependent: One does.
+        InferenceFailed: A graph fails on a golden row, or does not give one row per row.
+    """
+    golden = bundle.arrays(GOLDEN_FILE)
+    for name, session in sessions.items():
+        inputs = golden_inputs(name, session.signature, golden)
+        check_row_independence(session, inputs, _tolerance(session), max_batch_rows)
 
 
 def golden_key(graph: str, tensor: str) -> str:
@@ -86,7 +131,7 @@ def _replay(graph: str, session: Session, golden: Mapping[str, np.ndarray]) -> f
         scale = max(1.0, float(np.abs(expected).max()))
         with np.errstate(invalid="ignore"):  # infinite on both sides is a deviation like any other
             deviation = float(np.abs(served - expected).max()) / scale
-        tolerance = TF32_TOLERANCE if session.tf32 else DEVIATION_TOLERANCES[session.provider]
+        tolerance = _tolerance(session)
         if not deviation <= tolerance:
             raise GoldenMismatch(
                 f"{session.signature.file}: {tensor.name} deviates by {deviation:.2g} from its"
@@ -94,6 +139,10 @@ def _replay(graph: str, session: Session, golden: Mapping[str, np.ndarray]) -> f
             )
         worst = max(worst, deviation)
     return worst
+
+
+def _tolerance(session: Session) -> float:
+    return TF32_TOLERANCE if session.tf32 else DEVIATION_TOLERANCES[session.provider]
 
 
 def golden_inputs(

@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from service.arrays import FloatArray
-from service.formats.image import read_jpeg, read_png, write_jpeg, write_png
+from service.formats.image import read_picture, write_jpeg, write_png
 from service.formats.npy import read_npy, write_npy
 from service.formats.raw import read_raw, shape_value, write_raw
 from service.formats.row_format import RowFormat
@@ -55,6 +55,7 @@ class ArrayFormat:
         write: Writes an array: rows or codes as float32; scores as records with named fields,
             unless the format is for pictures only.
         pictures_only: Whether it holds rows of image models and nothing else.
+        is_compressed: Whether compressing what was written is of no use.
         headers: What has to be sent along with a written array.
     """
 
@@ -62,6 +63,7 @@ class ArrayFormat:
     read: Callable[[bytes, RowFormat], FloatArray]
     write: Callable[[NDArray[Any]], bytes | memoryview]
     pictures_only: bool = False
+    is_compressed: bool = False
     headers: tuple[ArrayHeader, ...] = ()
 
 
@@ -74,8 +76,8 @@ ARRAY_FORMATS: dict[str, ArrayFormat] = {
     for array_format in (
         ArrayFormat("application/x-npy", read_npy, write_npy),
         ArrayFormat("application/octet-stream", read_raw, write_raw, headers=(_SHAPE,)),
-        ArrayFormat("image/png", read_png, write_png, pictures_only=True),
-        ArrayFormat("image/jpeg", read_jpeg, write_jpeg, pictures_only=True),
+        ArrayFormat("image/png", read_picture, write_png, pictures_only=True, is_compressed=True),
+        ArrayFormat("image/jpeg", read_picture, write_jpeg, pictures_only=True, is_compressed=True),
     )
 }
 """Array formats by media type, the preferred ones first.

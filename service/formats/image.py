@@ -1,35 +1,37 @@
 """PNG and JPEG files, for models of images.
 
-Reading: one picture is one row. A color picture becomes gray for a model of one channel (ITU-R 601
-luma), a gray one becomes color for a model of three; transparency is dropped; another size is an
-error, pictures are never resized.
+Reading: one picture is one row. It is turned as its EXIF orientation says, what is transparent
+shows the background of the model's data, a color picture becomes gray for a model of one channel
+(ITU-R 601 luma), a gray one becomes color for a model of three. Another size is an error: pictures
+are never resized. Color profiles and gamma are ignored.
 
 Writing: one row is one picture, several rows are a contact sheet.
 """
 
 import io
 import math
-import warnings
 
 import numpy as np
 from PIL import Image
 
 from service.arrays import FloatArray
-from service.errors import InvalidInput, MalformedBody
+from service.errors import InvalidInput, MalformedBody, UnsupportedMediaType
+from service.formats.first_bytes import JPEG, PNG, kind_of
+from service.formats.picture_files.decoding import Samples, decode
+from service.formats.picture_files.jpeg import read_jpeg_file
+from service.formats.picture_files.picture_file import PictureFile
+from service.formats.picture_files.png import read_png_file
 from service.formats.row_format import RowFormat
 
-_SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L")
 _GAP_PIXELS = 2
 _JPEG_QUALITY = 95
+# ITU-R 601 in 16 bits, rounded as Pillow does.
+_LUMA = np.array([19_595, 38_470, 7_471], np.int64)
+_HALF, _LUMA_BITS = 1 << 15, 16
 
 
-def read_png(body: bytes, row_format: RowFormat) -> FloatArray:
-    """Read a PNG file as one row, as ``read_jpeg`` does."""
-    return _read_picture(body, "PNG", row_format)
-
-
-def read_jpeg(body: bytes, row_format: RowFormat) -> FloatArray:
-    """Read a JPEG file as one row.
+def read_picture(body: bytes, row_format: RowFormat) -> FloatArray:
+    """Read a PNG or JPEG file as one row; its first bytes tell which of them it is.
 
     The size is compared before a pixel is decoded, so a small file of a huge picture costs
     nothing.
@@ -42,38 +44,35 @@ def read_jpeg(body: bytes, row_format: RowFormat) -> FloatArray:
         Values in [0, 1], shape (1, height, width, channels).
 
     Raises:
-        MalformedBody: The body is not a JPEG file, or a damaged one.
-        InvalidInput: A picture of another size.
+        MalformedBody: The body is damaged, or neither a PNG nor a JPEG file.
+        UnsupportedMediaType: It is a file of another known kind.
+        InvalidInput: A picture of another size, or whose white is not known.
     """
-    return _read_picture(body, "JPEG", row_format)
+    picture = _open(body)
+    _check_size(picture, row_format)
+    samples, alpha = decode(picture, row_format.white)
+    if alpha is not None and alpha.min() < 1:
+        samples = _composed(_numbers(samples), alpha, row_format.background)
+    row = _turned(_with_channels(samples, row_format.shape[2]), picture.orientation)
+    return row_format.cast(row[None])
 
 
-def _read_picture(body: bytes, file_format: str, row_format: RowFormat) -> FloatArray:
-    height, width, channels = row_format.shape
+def _open(body: bytes) -> PictureFile:
+    if body.startswith(PNG):
+        return read_png_file(body)
+    if body.startswith(JPEG):
+        return read_jpeg_file(body)
     if not body:
-        raise MalformedBody(f"the body is empty; a {file_format} file is expected")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about what a file holds beside its pixels
-            picture = Image.open(io.BytesIO(body), formats=[file_format])
-            _check_size(picture, row_format)
-            pixels = _pixels(picture, channels)
-    except InvalidInput:
-        raise
-    except Image.DecompressionBombError as error:
-        expected = _size(width, height)
-        detail = f"the picture is far too large; model {row_format.model} takes {expected} pixels"
-        raise InvalidInput.at("", detail) from error
-    except Exception as error:
-        # Pillow's readers raise errors of many types for damaged files.
-        raise MalformedBody(f"the body is not a complete {file_format} file") from error
-    return row_format.cast(pixels.reshape(1, height, width, channels))
+        raise MalformedBody("the body is empty; a PNG or JPEG file is expected")
+    if (kind := kind_of(body)) is not None:
+        raise UnsupportedMediaType(f"this is {kind.name}; {kind.advice}")
+    raise MalformedBody("the body is not a PNG or JPEG file")
 
 
-def _check_size(picture: Image.Image, row_format: RowFormat) -> None:
+def _check_size(picture: PictureFile, row_format: RowFormat) -> None:
     height, width, _ = row_format.shape
-    if picture.size != (width, height):
-        received, expected = _size(*picture.size), _size(width, height)
+    if picture.seen_size != (width, height):
+        received, expected = _size(*picture.seen_size), _size(width, height)
         raise InvalidInput.at(
             "",
             f"the picture is {received} pixels (width by height); model {row_format.model} takes"
@@ -85,12 +84,36 @@ def _size(width: int, height: int) -> str:
     return f"{width} by {height}"
 
 
-def _pixels(picture: Image.Image, channels: int) -> FloatArray:
-    if picture.mode in _SIXTEEN_BIT_MODES:
-        gray = np.asarray(picture).astype(np.float32) / np.float32(65_535)
-        return gray if channels == 1 else np.stack([gray] * channels, axis=-1)
-    converted = picture.convert("L" if channels == 1 else "RGB")
-    return np.asarray(converted).astype(np.float32) / np.float32(255)
+def _numbers(samples: Samples) -> FloatArray:
+    if samples.dtype == np.uint8:
+        return samples.astype(np.float32) / np.float32(255)
+    return samples.astype(np.float32, copy=False)
+
+
+def _composed(samples: FloatArray, alpha: FloatArray, background: float) -> FloatArray:
+    shown = samples * alpha + np.float32(background) * (1 - alpha)
+    return shown.astype(np.float32, copy=False)
+
+
+def _with_channels(samples: Samples, channels: int) -> FloatArray:
+    if samples.shape[2] == channels:
+        return _numbers(samples)
+    if channels == 3:
+        return np.repeat(_numbers(samples), 3, axis=2)
+    if samples.dtype == np.uint8:
+        luma = (samples.astype(np.int64) @ _LUMA + _HALF) >> _LUMA_BITS
+        return _numbers(luma.astype(np.uint8))[..., None]
+    weights = _LUMA.astype(np.float32) / np.float32(_LUMA.sum())
+    return np.minimum(samples @ weights, np.float32(1))[..., None]
+
+
+def _turned(row: FloatArray, orientation: int) -> FloatArray:
+    """Turn a picture as EXIF says: 2 to 4 mirror or turn it over, 5 to 8 swap its axes."""
+    if orientation > 4:
+        row = row.swapaxes(0, 1)
+    upside_down = orientation in (3, 4, 7, 8)
+    mirrored = orientation in (2, 3, 6, 7)
+    return row[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
 
 
 def write_png(rows: FloatArray) -> bytes:

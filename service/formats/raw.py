@@ -1,6 +1,8 @@
 """Bare float32 numbers, little-endian and row after row: the format without a header."""
 
+import re
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ _NUMBER = np.dtype("<f4")
 # A smaller array is copied: that costs less than keeping the whole batch that it is a slice of
 # in memory until a slow client has read it.
 _MIN_SHARED_BYTES = 64 * 1024
+_SHAPE = re.compile(r"\s*\d{1,18}\s*(,\s*\d{1,18}\s*){0,31}", re.ASCII)
 
 
 def read_raw(body: bytes, row_format: RowFormat) -> FloatArray:
@@ -47,6 +50,35 @@ def read_raw(body: bytes, row_format: RowFormat) -> FloatArray:
         )
     row_format.check_row_count(rows)
     return row_format.cast(np.frombuffer(body, _NUMBER))
+
+
+def check_stated_shape(stated: str, row_format: RowFormat, body_bytes: int | None) -> int:
+    """Check the shape that a client states for its rows.
+
+    Args:
+        stated: Lengths of the axes, separated by commas.
+        row_format: What the rows should be.
+        body_bytes: Bytes of a body of bare numbers; None of a body that has a shape of its own.
+
+    Returns:
+        How many rows were stated.
+
+    Raises:
+        InvalidInput: It is not a shape, or not one that the model takes, or not that of the body.
+        TooManyRows: More rows than the limit.
+    """
+    if _SHAPE.fullmatch(stated) is None:
+        raise InvalidInput.at("", "X-Shape is not a list of lengths, such as 64,28,28,1")
+    shape = tuple(map(int, stated.split(",")))
+    row_format.check_shape(shape)
+    needed = prod(shape) * _NUMBER.itemsize
+    if body_bytes is not None and body_bytes != needed:
+        hint = ": is it float64? send float32" if body_bytes == 2 * needed else ""
+        raise InvalidInput.at(
+            f"/{row_format.field}",
+            f"the body has {body_bytes} bytes; float32 of the shape in X-Shape has {needed}{hint}",
+        )
+    return shape[0]
 
 
 def write_raw(values: NDArray[Any]) -> bytes | memoryview:

@@ -42,6 +42,8 @@ class RowFormat:
         is_image: Whether values must be in [0, 1] and integer pixels are divided by 255.
         has_channels: Whether the last axis counts channels: it may be left out when it is 1.
         columns: Names and types of a table's columns, if it has any.
+        background: What shows behind the transparent parts of a picture, in [0, 1].
+        white: The sample that is white in pictures of 16 bits a sample, where a request states it.
     """
 
     field: str
@@ -51,6 +53,8 @@ class RowFormat:
     is_image: bool = False
     has_channels: bool = False
     columns: tuple[ColumnSpec, ...] | None = None
+    background: float = 0.0
+    white: int | None = None
 
     @classmethod
     def of_inputs(cls, manifest: Manifest, max_rows: int) -> "RowFormat":
@@ -64,6 +68,7 @@ class RowFormat:
             is_image=spec.kind == "image",
             has_channels=spec.kind in ("image", "series"),
             columns=spec.columns,
+            background=spec.background or 0.0,
         )
 
     @classmethod

@@ -16,6 +16,7 @@ from service.bundle.manifest import ColumnSpec
 from service.errors import FieldError, InvalidInput
 from service.formats.column_values import number_of
 from service.formats.json_terms import json_type
+from service.formats.picture_texts import is_picture_text, read_picture_text
 from service.formats.row_format import MAX_ERRORS, RowFormat, Shape, invalid_rows_error
 
 
@@ -33,6 +34,8 @@ def rows_from_lists(rows: object, row_format: RowFormat) -> FloatArray:
         InvalidInput: Rows of another shape, or values of another type.
         TooManyRows: More rows than the limit.
     """
+    if is_picture_text(rows, row_format):
+        rows = [rows]
     if not isinstance(rows, list):
         detail = f"{row_format.field} is {json_type(rows)}; a list of rows is expected"
         raise InvalidInput.at(f"/{row_format.field}", detail)
@@ -59,7 +62,7 @@ def rows_from_blocks(
         if isinstance(block, np.ndarray):
             arrays.append(block.reshape(len(block), -1))
         else:
-            if first == 0 and not isinstance(block[0], list) and count == row_format.size:
+            if first == 0 and count == row_format.size and _is_value(block[0], row_format):
                 field = row_format.field
                 detail = f"{field} is one row; a list of rows is expected: put it in a list"
                 raise InvalidInput.at(f"/{field}", detail)
@@ -70,6 +73,11 @@ def rows_from_blocks(
     if field_errors:
         raise invalid_rows_error(field_errors)
     return row_format.cast(np.concatenate(arrays))
+
+
+def _is_value(item: object, row_format: RowFormat) -> bool:
+    """Whether an item is no row, whatever its length may be."""
+    return not (isinstance(item, list) or is_picture_text(item, row_format))
 
 
 def _numbers_of(
@@ -93,6 +101,8 @@ def _numbers_of(
 
 
 def _row_values(row: object, row_format: RowFormat) -> list[float]:
+    if is_picture_text(row, row_format):
+        return read_picture_text(row, row_format).ravel().tolist()
     values, shape = _flatten(row, row_format.shape)
     if shape not in row_format.forms:
         if isinstance(row, list) and len(shape) == 1:

@@ -14,10 +14,7 @@ from dataclasses import dataclass
 from service.arrays import FloatArray
 from service.bundle.manifest import TensorSpec
 from service.inference.buffers import DeviceBuffer, HostBuffer
-from service.inference.session import (
-    Binding,
-    Session,
-)
+from service.inference.session import Binding, RunStop, Session
 
 
 @dataclass(frozen=True)
@@ -29,14 +26,14 @@ class _Lane:
     between: Sequence[DeviceBuffer]
     outputs: Sequence[HostBuffer]
 
-    def run(self, inputs: Sequence[FloatArray]) -> tuple[FloatArray, ...]:
+    def run(self, inputs: Sequence[FloatArray], stop: RunStop | None) -> tuple[FloatArray, ...]:
         rows = len(inputs[0])
         for array, (staging, device) in zip(inputs, self.inputs, strict=True):
             staging.numbers[:rows] = array
             staging.numbers[rows:] = 0  # nothing of the batch before
             device.fill(staging.numbers)
         for binding in self.bindings:
-            binding.run()
+            binding.run(stop)
         outputs = [buffer.numbers[:rows].copy() for buffer in self.outputs]
         return (*outputs, *(buffer.read()[:rows] for buffer in self.between))
 
@@ -63,18 +60,20 @@ class BoundGraphs:
         self._sessions = sessions
         self._lanes: defaultdict[int, deque[_Lane]] = defaultdict(deque)
 
-    def run(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
+    def run(self, *inputs: FloatArray, stop: RunStop | None = None) -> tuple[FloatArray, ...]:
         """Send rows through all graphs.
 
         Args:
             inputs: Float32 arrays, each (rows, *row shape).
+            stop: Ends this run from another thread.
 
         Returns:
             The outputs of the last graph, then those of the graphs before it: what overflowed on
             the way may not show at the end.
 
         Raises:
-            InferenceFailed: onnxruntime failed, or a graph does not give one row per row.
+            InferenceFailed: onnxruntime failed, the run was ended, or a graph does not give one row
+                per row.
         """
         size = padded_rows(len(inputs[0]))
         lanes = self._lanes[size]
@@ -82,7 +81,7 @@ class BoundGraphs:
             lane = lanes.pop()
         except IndexError:  # all of this size are in use
             lane = self._open_lane(size)
-        outputs = lane.run(inputs)
+        outputs = lane.run(inputs, stop)
         lanes.append(lane)  # not after a failure, which leaves it in an unknown state
         return outputs
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from service.arrays import FloatArray
 from service.bundle.manifest import DECODER, ENCODER, TensorSpec
 from service.inference.bound_graphs import BoundGraphs, chained_inputs
-from service.inference.session import Runnable, Session
+from service.inference.session import Runnable, RunStop, Session
 
 CHAIN = f"{ENCODER}+{DECODER}"
 """Name of encoder and decoder as one graph."""
@@ -35,25 +35,28 @@ class ChainedGraph:
             for session in following
         ]
 
-    def run(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
+    def run(self, *inputs: FloatArray, stop: RunStop | None = None) -> tuple[FloatArray, ...]:
         """Send rows through all graphs.
 
         Args:
             inputs: Float32 arrays, each (rows, *row shape).
+            stop: Ends this run from another thread.
 
         Returns:
             The outputs of the last graph, then those of the graphs before it: what overflowed on
             the way may not show at the end.
 
         Raises:
-            InferenceFailed: onnxruntime failed, or a graph does not give one row per row.
+            InferenceFailed: onnxruntime failed, the run was ended, or a graph does not give one row
+                per row.
         """
         first, *following = self._sessions
-        outputs = first.run(*inputs[: self._first_inputs])
+        outputs = first.run(*inputs[: self._first_inputs], stop=stop)
         between: tuple[FloatArray, ...] = ()
         for session, others in zip(following, self._other_inputs, strict=True):
             between += outputs
-            outputs = session.run(outputs[0], *[inputs[position] for position in others])
+            other_inputs = [inputs[position] for position in others]
+            outputs = session.run(outputs[0], *other_inputs, stop=stop)
         return outputs + between
 
     def run_and_release_memory(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:

@@ -2,10 +2,9 @@
 
 import math
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-_CGROUPS = Path("/sys/fs/cgroup")
-_MEMBERSHIP = Path("/proc/self/cgroup")
+from service.cgroups import CGROUPS, MEMBERSHIP, group_folders
 
 
 def keep_libraries_single_threaded() -> None:
@@ -33,11 +32,10 @@ def usable_processors() -> int:
     return affinity if quota is None else max(1, min(affinity, math.ceil(quota)))
 
 
-def cgroup_quota(cgroups: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> float | None:
+def cgroup_quota(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> float | None:
     """Return the processors' worth of time this process may use, or None when unlimited.
 
-    The minimum over its group and the groups around it: a container sees its own group
-    as the outermost, a service of systemd is in a slice.
+    The minimum over its group and the groups around it.
 
     Args:
         cgroups: Where the groups are mounted.
@@ -46,23 +44,8 @@ def cgroup_quota(cgroups: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> fl
     Source: Linux kernel, Documentation/admin-guide/cgroup-v2.rst (``cpu.max``) and
     Documentation/scheduler/sched-bwc.rst (version 1).
     """
-    groups: list[tuple[Path, PurePosixPath]] = []
-    try:
-        lines = membership.read_text().splitlines()
-    except OSError:
-        lines = ["0::/", "1:cpu:/"]
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            groups.append((cgroups, PurePosixPath(path)))
-        elif "cpu" in controllers.split(","):
-            groups.append((cgroups / "cpu", PurePosixPath(path)))
-    quotas = [
-        quota
-        for root, path in groups
-        for group in (path, *path.parents)
-        if (quota := _quota_of(root / group.relative_to("/"))) is not None
-    ]
+    folders = group_folders("cpu", cgroups, membership)
+    quotas = [quota for folder in folders if (quota := _quota_of(folder)) is not None]
     return min(quotas, default=None)
 
 

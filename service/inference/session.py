@@ -18,6 +18,7 @@ from onnxruntime.capi import (
 )
 
 from service.arrays import FloatArray
+from service.bundle.graph_check import check_graph
 from service.bundle.manifest import GraphSignature
 from service.errors import BundleError, InferenceFailed, InvalidGraph, ProviderUnavailable
 from service.inference.processors import usable_processors
@@ -69,10 +70,30 @@ class SessionOptions:
         return self.provider != "cpu" if self.bound is None else self.bound
 
 
+class RunStop:
+    """Ends the run that it is given to, and no other; from any thread, before or while it runs.
+
+    onnxruntime looks at it between two nodes: a node that has begun goes on to its end.
+
+    Attributes:
+        options: onnxruntime's options of the run.
+    """
+
+    __slots__ = ("options",)
+
+    def __init__(self) -> None:
+        """Let the run go on."""
+        self.options: Any = onnxruntime.RunOptions()
+
+    def stop(self) -> None:
+        """End the run, which then fails, before its next node."""
+        self.options.terminate = True
+
+
 class Runnable(Protocol):
     """What rows can be sent through: a session, or several that pass on what they compute."""
 
-    def run(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
+    def run(self, *inputs: FloatArray, stop: "RunStop | None" = None) -> tuple[FloatArray, ...]:
         """Send rows through; see ``Session.run``."""
         ...
 
@@ -119,6 +140,7 @@ class Session:
             options: Providers and threads.
 
         Raises:
+            UnsafeGraph: The graph has something that graphs of bundles may not have.
             InvalidGraph: onnxruntime rejects the graph, or it has another signature.
         """
         options = options or SessionOptions()
@@ -132,20 +154,22 @@ class Session:
         self._output_names = [tensor.name for tensor in signature.outputs]
         self._run_options: Any = onnxruntime.RunOptions()
 
-    def run(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
+    def run(self, *inputs: FloatArray, stop: RunStop | None = None) -> tuple[FloatArray, ...]:
         """Run the graph once.
 
         Args:
             inputs: Float32 arrays in the signature's order, each of shape (rows, *row shape),
                 all with the same number of rows.
+            stop: Ends this run from another thread.
 
         Returns:
             The outputs in the signature's order, each with ``rows`` as first axis.
 
         Raises:
-            InferenceFailed: onnxruntime failed, or the graph does not give one row per row.
+            InferenceFailed: onnxruntime failed, the run was ended, or the graph does not give one
+                row per row.
         """
-        return self._run(inputs, self._run_options)
+        return self._run(inputs, _options_of(self._run_options, stop))
 
     def run_and_release_memory(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
         """Run the graph once, then give back what larger runs before had left with onnxruntime.
@@ -206,14 +230,24 @@ class Binding:
         self._run_options = run_options
         self._file_name = file_name
 
-    def run(self) -> None:
+    def run(self, stop: RunStop | None = None) -> None:
         """Compute the outputs from the inputs; all is done when this returns.
 
+        Args:
+            stop: Ends this run from another thread.
+
         Raises:
-            InferenceFailed: onnxruntime failed, or the outputs have other shapes than bound.
+            InferenceFailed: onnxruntime failed, the run was ended, or the outputs have other shapes
+                than bound.
         """
+        options = _options_of(self._run_options, stop)
         with translated_errors(self._file_name):
-            self._session.run_with_iobinding(self._binding, self._run_options)
+            self._session.run_with_iobinding(self._binding, options)
+
+
+def _options_of(every_run: Any, stop: RunStop | None) -> Any:
+    """Return the options of one run; once all runs have been ended, those that end it too."""
+    return every_run if stop is None or every_run.terminate else stop.options
 
 
 @contextmanager
@@ -280,6 +314,7 @@ def _opens(provider: str) -> bool:
 
 
 def _open_session(graph: bytes, file_name: str, options: SessionOptions) -> Any:
+    check_graph(graph, file_name)
     settings: Any = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
@@ -287,6 +322,8 @@ def _open_session(graph: bytes, file_name: str, options: SessionOptions) -> Any:
     # Threads that spin between requests burn the processors they wait on.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    # Otherwise bytes that look like its own format, which was not checked, are read as such.
+    settings.add_session_config_entry("session.load_model_format", "ONNX")
     settings.use_deterministic_compute = options.provider != "cpu"
     provider = PROVIDERS[options.provider]
     try:

@@ -39,6 +39,18 @@ class BatchCosts:
         """The largest batch with 90 % of the best rows a second: beyond it memory is too slow."""
         return max(self._fast_batches())
 
+    @property
+    def seconds_per_row(self) -> float:
+        """What one more row costs in a batch up to an efficient size."""
+        rows = self.smallest_efficient_batch
+        alone = self.seconds_by_rows[1]
+        return alone if rows == 1 else max(0.0, (self.seconds_by_rows[rows] - alone) / (rows - 1))
+
+    @property
+    def seconds_per_run(self) -> float:
+        """What a run of one row costs beyond its row."""
+        return max(0.0, self.seconds_by_rows[1] - self.seconds_per_row)
+
     def followed_by(self, following: "BatchCosts") -> "BatchCosts":
         """Return what a run costs that sends the same rows through another graph afterwards."""
         return BatchCosts(

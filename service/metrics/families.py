@@ -93,9 +93,20 @@ HEARTBEATS = Family(
     "Heartbeats of a worker's event loop: ten a second, unless something blocks it.",
     ("worker",),
 )
+ACCEPT_FAILURES = Family(
+    "latentserve_accept_failures_total",
+    "counter",
+    "Times at which connections had to wait, or broke, for want of file descriptors or memory.",
+)
+LOG_LINES_DROPPED = Family(
+    "latentserve_log_lines_dropped_total",
+    "counter",
+    "Log lines that were dropped because whoever reads them was too slow, or could not be written.",
+)
 FAMILIES = (
     REQUESTS, PROBLEMS, ROWS, REQUEST_DURATION, STAGE_DURATION, BATCH_ROWS, BATCH_DURATION,
     QUEUE_ROWS, CONNECTIONS, OPEN_CONNECTIONS, WORKERS, WORKER_RESTARTS, HEARTBEATS,
+    ACCEPT_FAILURES, LOG_LINES_DROPPED,
 )  # fmt: skip
 """What is counted, in the order in which segments number it."""
 
@@ -104,9 +115,47 @@ MODEL_INFO = Family(
     "1 for each configured version: its state, and the provider that really runs it.",
     ("model", "version", "state", "provider"),
 )  # fmt: skip
+REFUSED_FOLDERS = Family(
+    "latentserve_refused_folders", "gauge",
+    "Folders that look like a bundle, or like a model's, and cannot be served.",
+    (),
+)  # fmt: skip
 BUILD_INFO = Family(
     "latentserve_build_info", "gauge", "1, with the versions of the service and its libraries.",
     ("version", "bundle_schema", "onnxruntime", "python"),
 )  # fmt: skip
-INFO_FAMILIES = (MODEL_INFO, BUILD_INFO)
+_BY_PROCESS = ("worker",)
+PROCESSOR_SECONDS = Family(
+    "process_cpu_seconds_total", "counter",
+    "Processor time of a worker, or of their supervisor, in user and system mode.", _BY_PROCESS,
+)  # fmt: skip
+RESIDENT_BYTES = Family(
+    "process_resident_memory_bytes", "gauge",
+    "Memory of a worker, or of their supervisor; what they share is in each of them.", _BY_PROCESS,
+)  # fmt: skip
+VIRTUAL_BYTES = Family(
+    "process_virtual_memory_bytes", "gauge",
+    "Address space of a worker, or of their supervisor.", _BY_PROCESS,
+)  # fmt: skip
+OPEN_DESCRIPTORS = Family(
+    "process_open_fds", "gauge",
+    "File descriptors that a worker, or their supervisor, has open.", _BY_PROCESS,
+)  # fmt: skip
+MAX_DESCRIPTORS = Family(
+    "process_max_fds", "gauge",
+    "File descriptors that a worker, or their supervisor, may have open.", _BY_PROCESS,
+)  # fmt: skip
+START_TIME = Family(
+    "process_start_time_seconds", "gauge",
+    "When a worker, or their supervisor, was started, in seconds of the Unix clock.", _BY_PROCESS,
+)  # fmt: skip
+MEMORY_LIMIT = Family(
+    "latentserve_memory_limit_bytes", "gauge",
+    "Memory that the container, or another control group around the service, may use.",
+)  # fmt: skip
+PROCESS_FAMILIES = (
+    PROCESSOR_SECONDS, RESIDENT_BYTES, VIRTUAL_BYTES, OPEN_DESCRIPTORS, MAX_DESCRIPTORS, START_TIME,
+)  # fmt: skip
+"""What each process takes of the machine, by the names that every program has."""
+INFO_FAMILIES = (MODEL_INFO, REFUSED_FOLDERS, BUILD_INFO, *PROCESS_FAMILIES, MEMORY_LIMIT)
 """What is only looked up when metrics are read."""

@@ -6,20 +6,22 @@ cases. With one process that accepts for all of them, connections that have not 
 survive the death of a worker, and wait while its successor starts.
 """
 
-import logging
 import selectors
 import socket
 import time
 from collections.abc import Mapping
 
+from service.processes.descriptors import (
+    NO_DESCRIPTORS,
+    AcceptPause,
+    is_connection_error,
+    max_connection_descriptors,
+)
 from service.processes.worker_handle import WorkerHandle
 
 _MAX_ACCEPTED_AT_ONCE = 64
 _HELD_RETRY_SECONDS = 0.005
 _MAX_WAIT_FOR_WORKER_SECONDS = 0.5
-_ACCEPT_RETRY_SECONDS = 0.5
-
-_log = logging.getLogger(__name__)
 
 
 class Acceptor:
@@ -30,6 +32,7 @@ class Acceptor:
         listener: socket.socket,
         selector: selectors.BaseSelector,
         workers: Mapping[int, WorkerHandle],
+        pause: AcceptPause,
     ) -> None:
         """Prepare; nothing is accepted before ``watch_listener``.
 
@@ -37,6 +40,7 @@ class Acceptor:
             listener: The listening socket.
             selector: What the supervisor waits with.
             workers: Those that run, kept up to date by the supervisor.
+            pause: Tells when to wait for descriptors or memory.
         """
         self._listener = listener
         self._listener.setblocking(False)
@@ -44,7 +48,8 @@ class Acceptor:
         self._workers = workers
         self._held: socket.socket | None = None
         self._watching = False
-        self._next_accept = 0.0
+        self._pause = pause
+        self._max_connections = max_connection_descriptors()  # of a worker
 
     def watch_listener(self) -> None:
         """Have the selector watch the listener while there are workers that take connections.
@@ -68,8 +73,8 @@ class Acceptor:
         times = [since + _MAX_WAIT_FOR_WORKER_SECONDS - now for since in self._waited_for(now)]
         if self._held is not None:
             times.append(_HELD_RETRY_SECONDS)
-        if now < self._next_accept:
-            times.append(self._next_accept - now)
+        if seconds := self._pause.seconds_left(now):
+            times.append(seconds)
         return times
 
     def accept(self) -> None:
@@ -77,13 +82,14 @@ class Acceptor:
         for _ in range(_MAX_ACCEPTED_AT_ONCE):
             if not self._may_accept():
                 return
+            if not any(worker.connections < self._max_connections for worker in self.candidates()):
+                self._pause.begin(NO_DESCRIPTORS)
+                return
             try:
                 connection, _ = self._listener.accept()
-            except (BlockingIOError, ConnectionError):  # there is none, or it was closed already
-                return
-            except OSError as error:  # no descriptors left, or no memory
-                _log.error("no connections are accepted: %s", error.strerror)
-                self._next_accept = time.monotonic() + _ACCEPT_RETRY_SECONDS
+            except OSError as error:
+                if not is_connection_error(error):
+                    self._pause.begin(error.strerror or str(error))
                 return
             self._hand_over(connection)
 
@@ -118,7 +124,7 @@ class Acceptor:
     def _may_accept(self) -> bool:
         now = time.monotonic()
         serving = any(worker.serving for worker in self._workers.values())
-        able = self._held is None and now >= self._next_accept
+        able = self._held is None and not self._pause.seconds_left(now)
         return serving and able and not self._waited_for(now)
 
     def _waited_for(self, now: float) -> list[float]:
@@ -133,6 +139,8 @@ class Acceptor:
         """Send a connection to a worker, or hold it while none can take it."""
         self._held = None
         for worker in self.candidates():
+            if worker.connections >= self._max_connections:
+                continue
             try:
                 socket.send_fds(worker.channel, [b"c"], [connection.fileno()])
             except BlockingIOError:

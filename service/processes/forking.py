@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import warnings
 from collections.abc import Callable
 
 from service.processes.signals import SUPERVISOR_SIGNALS
@@ -27,7 +28,11 @@ def fork(work: Callable[[], None]) -> int:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISOR_SIGNALS)
     pid = -1
     try:
-        pid = os.fork()
+        # Python 3.12 warns of threads, which no fork takes along. The one that there may be here is
+        # the log's writer, which can be forked at any time.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
     finally:
         if pid:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)

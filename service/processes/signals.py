@@ -1,5 +1,6 @@
-"""SIGTERM and SIGINT: before anything handles them, and as a request to stop."""
+"""SIGTERM and SIGINT: before anything handles them, and as a request to stop. Others: ignored."""
 
+import logging
 import os
 import selectors
 import signal
@@ -11,6 +12,28 @@ INTERRUPTED = 130
 """Exit status of a program that SIGINT has stopped."""
 SUPERVISOR_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 """Signals that a supervisor handles, and that a process forked from it must not."""
+_IGNORED_SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+_log = logging.getLogger(__name__)
+
+
+def ignore_other_signals() -> None:
+    """Ignore the signals that ask other programs to reload, and say so once for each.
+
+    Without this they would end the program at once: a terminal that closes, log rotation or a
+    deployment script sends them to whatever runs. What is ignored already (nohup) stays so.
+    """
+    said = set[int]()
+
+    def ignore(number: int, _frame: object) -> None:
+        if number not in said:
+            said.add(number)
+            name = signal.Signals(number).name
+            _log.warning("%s is ignored: settings and models are read at start", name)
+
+    for number in _IGNORED_SIGNALS:
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, ignore)
 
 
 def exit_on_signals() -> None:
@@ -21,6 +44,7 @@ def exit_on_signals() -> None:
     """
 
     def end(number: int, _frame: object) -> None:
+        logging.shutdown()  # waits a moment for the last lines to be written
         os._exit(INTERRUPTED if number == signal.SIGINT else 0)
 
     for number in (signal.SIGTERM, signal.SIGINT):

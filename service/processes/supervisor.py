@@ -12,10 +12,11 @@ import socket
 import time
 from collections.abc import Callable
 
-from service.metrics.families import WORKER_RESTARTS
+from service.metrics.families import ACCEPT_FAILURES, WORKER_RESTARTS
 from service.metrics.segments import SharedMemory
 from service.process_status import ProcessStatus
 from service.processes.acceptor import Acceptor
+from service.processes.descriptors import AcceptPause
 from service.processes.forking import describe_exit, fork
 from service.processes.restarts import EARLY_EXIT_SECONDS, MAX_EARLY_EXITS, RestartPolicy
 from service.processes.signals import INTERRUPTED, StopRequest, handled_signals
@@ -25,6 +26,8 @@ WORKERS_KEEP_DYING = 4
 """Exit status of a service whose workers die again and again."""
 _FORK_RETRY_SECONDS = 0.5
 _KILL_AFTER_SECONDS = 5.0  # on top of what requests get
+_ABORT_PAUSE_SECONDS = 5.0
+_BUSY_FACTOR = 10
 
 Serve = Callable[[int, socket.socket], None]
 """What a worker does: takes its number, and its end of the channel."""
@@ -55,7 +58,8 @@ class Supervisor:
             memory: The segment that this process counts in, then one for each worker.
             stop_request: Takes the signals that ask it to stop.
             stop_seconds: Time that requests get to finish when it stops.
-            hang_seconds: Time for which a worker's event loop may stand still.
+            hang_seconds: Time for which a worker's event loop may stand still while its process
+                does nothing; ten times as long while it is busy.
         """
         self._serve = serve
         self._status = status
@@ -67,7 +71,9 @@ class Supervisor:
         self._due = {worker.number: 0.0 for worker in status.workers}
         self._restarts = RestartPolicy(len(status.workers))
         self._selector = selectors.DefaultSelector()
-        self._acceptor = Acceptor(listener, self._selector, self._workers)
+        pause = AcceptPause(self._count_accept_failure)
+        self._acceptor = Acceptor(listener, self._selector, self._workers, pause)
+        self._next_abort = 0.0
         self._next_check = time.monotonic() + HEARTBEAT_CHECK_SECONDS
         self._exit_status: int | None = None
 
@@ -77,6 +83,7 @@ class Supervisor:
         Returns:
             Exit status: 0 when it was asked to stop, 130 by SIGINT, 4 when workers kept dying.
         """
+        self._status.set_supervisor()
         with self._selector, handled_signals(self._selector, self._handle_signal):
             while self._exit_status is None:
                 self._start_due()
@@ -149,25 +156,44 @@ class Supervisor:
             self._selector.unregister(worker.channel)
 
     def _check_heartbeats(self) -> None:
-        """End workers whose event loop stands still.
+        """End workers whose event loop stands still, one after the other.
 
-        SIGABRT first, on which they print where each of their threads is; then SIGKILL, which also
-        ends a stopped process. Their successors are started when they have ended.
+        What makes one hang may make all of them hang: while one is replaced, the others may come
+        to their senses, and a service with one worker is better than one with none.
         """
         now = time.monotonic()
         self._next_check = now + HEARTBEAT_CHECK_SECONDS
         for worker in self._workers.values():
             worker.check_heartbeat(now)
-            limit = self._hang_seconds + (self._stop_seconds if worker.leaving else 0.0)
-            if worker.stalled_seconds < limit:
-                continue
-            if not worker.aborted:
-                facts = {"stalled_seconds": round(worker.stalled_seconds, 3)}
-                _log.error(
-                    "worker hangs", extra={"worker": worker.number, "pid": worker.pid, **facts}
-                )
-            os.kill(worker.pid, signal.SIGKILL if worker.aborted else signal.SIGABRT)
-            worker.aborted = True
+            if worker.aborted:
+                os.kill(worker.pid, signal.SIGKILL)
+        hanging = [worker for worker in self._workers.values() if self._hangs(worker)]
+        if hanging and now >= self._next_abort:
+            self._next_abort = now + _ABORT_PAUSE_SECONDS
+            self._abort(max(hanging, key=lambda worker: worker.stalled_seconds))
+
+    def _hangs(self, worker: WorkerHandle) -> bool:
+        allowed = self._stop_seconds if worker.leaving else 0.0
+        return not worker.aborted and (
+            worker.idle_seconds >= self._hang_seconds + allowed
+            or worker.stalled_seconds >= _BUSY_FACTOR * self._hang_seconds + allowed
+        )
+
+    def _abort(self, worker: WorkerHandle) -> None:
+        """Send SIGABRT, on which the worker prints where each of its threads is.
+
+        The next check sends SIGKILL, which also ends a stopped process. The successor is started
+        when the worker has ended.
+        """
+        facts = {
+            "worker": worker.number,
+            "pid": worker.pid,
+            "stalled_seconds": round(worker.stalled_seconds, 3),
+            "idle_seconds": round(worker.idle_seconds, 3),
+        }
+        _log.error("worker hangs", extra=facts)
+        os.kill(worker.pid, signal.SIGABRT)
+        worker.aborted = True
 
     def _reap(self) -> None:
         for worker in list(self._workers.values()):
@@ -202,6 +228,9 @@ class Supervisor:
         self._due[number] = time.monotonic() + delay
         self._own_segment.cells(WORKER_RESTARTS)[0] += 1
 
+    def _count_accept_failure(self) -> None:
+        self._own_segment.cells(ACCEPT_FAILURES)[0] += 1
+
     # Signals and the end
 
     def _handle_signal(self, number: int) -> None:
@@ -222,6 +251,7 @@ class Supervisor:
     def _stop(self) -> None:
         """Let the workers finish for as long as requests get, then kill them."""
         self._acceptor.close()
+        self._status.start_stopping()
         _log.info("stopping", extra={"workers": len(self._workers)})
         self._signal_all(signal.SIGTERM)
         interrupts = self._stop_request.count_of(signal.SIGINT)

@@ -1,5 +1,6 @@
 """uvicorn as a worker process, whose connections may come from a supervisor."""
 
+import logging
 import signal
 import socket
 import time
@@ -18,6 +19,9 @@ from service.api.http1.connection_watch import ConnectionWatch
 from service.app import Service
 from service.catalog.catalog import Catalog
 from service.errors import Draining
+from service.metrics.families import ACCEPT_FAILURES
+from service.processes.descriptors import AcceptPause
+from service.processes.listener_watch import ListenerWatch
 from service.processes.signals import StopRequest
 from service.processes.tuning import freeze_after_startup
 from service.processes.worker_handle import SERVING
@@ -25,6 +29,8 @@ from service.settings import Settings
 
 _MAX_MESSAGES_PER_READ = 64
 _LINGER_SECONDS = 0.1
+
+_log = logging.getLogger(__name__)
 
 
 def server_config(settings: Settings, service: Service) -> uvicorn.Config:
@@ -76,7 +82,8 @@ class Worker(uvicorn.Server):
             service: The service.
             number: Which worker this is; it writes that slot of the service's status.
             channel: One end of a stream to the supervisor.
-            drain_seconds: Time after SIGTERM in which it still answers; a supervisor has its own.
+            drain_seconds: Time after SIGTERM in which it still answers. A supervisor has its own,
+                and says when that is over.
         """
         super().__init__(config)
         self.stop_request = StopRequest(drain_seconds)
@@ -91,13 +98,18 @@ class Worker(uvicorn.Server):
         # What was loaded before the fork was frozen there.
         self._frozen = not service.reconciler.catalog.loading
         self._channel = channel
+        self._recorder = service.recorder
+        self._listener_watch: ListenerWatch | None = None
         self._connecting = set[Task[object]]()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections, through the channel if there is one."""
         self._reconciler.on_change(self._note_catalog)
         if self._channel is None:
-            await super().startup(sockets)
+            await super().startup([])  # without them: uvloop has a way of its own to accept
+            pause = AcceptPause(lambda: self._recorder.add(ACCEPT_FAILURES))
+            self._listener_watch = ListenerWatch(sockets or [], self._connect, pause)
+            self._listener_watch.start()
             return
         self._channel.setblocking(False)
         await super().startup([])
@@ -111,9 +123,11 @@ class Worker(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Count a heartbeat, ten times a second; return whether to stop."""
         self._status.beat()
-        if self.stop_request.seconds_left(time.monotonic()) == 0:
+        # Signals that all processes got: they stop together, when the supervisor says so.
+        waits = self._channel is not None and self._process_status.draining
+        if self.stop_request.seconds_left(time.monotonic()) == 0 and not waits:
             self.should_exit = True
-        self._watch.is_leaving = self._process_status.draining
+        self._watch.is_leaving = self._status.draining
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -123,8 +137,8 @@ class Worker(uvicorn.Server):
         every accepted connection is answered.
         """
         self._watch.is_leaving = True
-        for server in self.servers:
-            server.close()
+        if self._listener_watch is not None:
+            self._listener_watch.stop()
         if self._channel is not None:
             get_running_loop().remove_reader(self._channel.fileno())
             while self._take_connections():
@@ -150,13 +164,15 @@ class Worker(uvicorn.Server):
         yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain or stop on a signal."""
+        """Drain or stop on a signal; at once on the supervisor's, which has drained before."""
         now = time.monotonic()
         self.stop_request.receive(sig, now)
-        if self.stop_request.seconds_left(now) == 0:
+        if self.stop_request.seconds_left(now) == 0 or self._process_status.stopping:
             super().handle_exit(sig, frame)
-        else:
+        elif self._channel is None:
             self._process_status.start_draining()
+        else:
+            self._status.start_leaving()
 
     def _note_catalog(self, catalog: Catalog) -> None:
         """Publish whether models are being loaded, before ``/readyz`` answers from this catalog."""
@@ -181,6 +197,10 @@ class Worker(uvicorn.Server):
             self.should_exit = True
         for descriptor in descriptors:
             self._connect(socket.socket(fileno=descriptor))
+        if lost := len(message) - len(descriptors):  # the system has closed them
+            self._status.received(lost)
+            self._recorder.add(ACCEPT_FAILURES, lost)
+            _log.error("connections broke for want of descriptors", extra={"connections": lost})
         return bool(message)
 
     def _connect(self, connection: socket.socket) -> None:
@@ -193,6 +213,7 @@ class Worker(uvicorn.Server):
 
     def _connected(self, connecting: "Task[object]") -> None:
         self._connecting.discard(connecting)
+        self._status.received(1)
         if not connecting.cancelled():
             connecting.exception()  # its client may have disconnected already
 

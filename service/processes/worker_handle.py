@@ -3,6 +3,7 @@
 import socket
 from dataclasses import dataclass, field
 
+from service.metrics.usage import read_usage
 from service.process_status import WorkerStatus
 
 SERVING = b"s"
@@ -27,6 +28,8 @@ class WorkerHandle:
         leaving: Whether it has closed its end of the channel: it only finishes what it has.
         aborted: Whether it has been sent SIGABRT because its event loop stands still.
         stalled_seconds: Time for which its event loop has stood still.
+        idle_seconds: The part of it in which the process did nothing: it waits for what never
+            comes, or is stopped. In the rest it was busy with something long.
     """
 
     pid: int
@@ -39,12 +42,14 @@ class WorkerHandle:
     leaving: bool = False
     aborted: bool = False
     stalled_seconds: float = 0.0
+    idle_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         """Begin with what predecessors have counted in the same slot."""
         self.waited_for_since = self._checked_at = self.started
-        self._taken_before = self.status.connections_taken
+        self._received_before = self.status.connections_received
         self._heartbeats = self.status.heartbeats
+        self._processor_seconds = 0.0
 
     @property
     def number(self) -> int:
@@ -54,8 +59,8 @@ class WorkerHandle:
     @property
     def connections(self) -> int:
         """Connections that it has, including those on their way to it."""
-        taken = self.status.connections_taken - self._taken_before
-        return self.handed_over - taken + self.status.open_connections
+        received = self.status.connections_received - self._received_before
+        return self.handed_over - received + self.status.open_connections
 
     def receive(self, message: bytes, now: float) -> None:
         """Take a message from the channel.
@@ -83,6 +88,16 @@ class WorkerHandle:
         self._checked_at = now
         if heartbeats != self._heartbeats or self.status.loading:
             self._heartbeats = heartbeats
-            self.stalled_seconds = 0.0
+            self.stalled_seconds = self.idle_seconds = 0.0
         elif elapsed < _LATE_CHECK_SECONDS:
             self.stalled_seconds += elapsed
+            if not self._is_busy():
+                self.idle_seconds += elapsed
+
+    def _is_busy(self) -> bool:
+        """Say whether the process has used a processor since the last check, or waits for one."""
+        usage = read_usage(self.pid)
+        if usage is None:
+            return False
+        before, self._processor_seconds = self._processor_seconds, usage.processor_seconds
+        return usage.runnable or usage.processor_seconds > before

@@ -12,9 +12,10 @@ import httpx
 import numpy as np
 import pytest
 
+from service.api.authentication import Authenticator
 from service.api.middleware import Application
 from service.api.problems import PROBLEMS
-from service.app import create_app
+from service.app import create_service
 from service.settings import Settings
 
 # The mark of modules that use the fixture ``client``.
@@ -66,10 +67,14 @@ def quiet_settings(models_dir: Path, **settings: Any) -> Settings:
 
 @asynccontextmanager
 async def open_client(
-    models_dir: Path, *, wait: bool = True, **settings: Any
+    models_dir: Path,
+    *,
+    wait: bool = True,
+    authenticator: Authenticator | None = None,
+    **settings: Any,
 ) -> AsyncGenerator[Client]:
     """Start the application, wait until every bundle has been loaded or refused, and stop it."""
-    app = create_app(quiet_settings(models_dir, **settings))
+    app = create_service(quiet_settings(models_dir, **settings), authenticator=authenticator).app
     async with lifespan(app), Client(app) as client:
         while wait and "loading" in (await client.get("/readyz")).text:  # noqa: ASYNC110  # a client can only ask
             await asyncio.sleep(0.005)
@@ -113,7 +118,8 @@ def expect_problem(response: httpx.Response, status: int, slug: str) -> dict[str
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     document = response.json()
-    assert list(document) == ["type", "title", "status", "detail", "request_id", "errors"]
+    members = ["type", "title", "status", "detail", "request_id", "errors"]
+    assert list(document) in (members, [*members, "example"])
     assert document["type"] == f"/errors#{slug}"
     assert document["title"] == TITLES[status, slug]
     assert document["status"] == status

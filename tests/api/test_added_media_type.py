@@ -152,7 +152,7 @@ async def test_the_error_for_an_unknown_media_type_lists_it(client: Client) -> N
     response = await client.post("/encode", content=b"x", headers={"content-type": "text/x"})
 
     problem = expect_problem(response, 415, "unsupported-media-type")
-    assert f"{CSV} or {PGM}" in problem["detail"]
+    assert f"{CSV}, {PGM} or multipart/form-data" in problem["detail"]
 
 
 async def test_the_openapi_document_lists_it_where_it_is_read_and_written(client: Client) -> None:

@@ -120,11 +120,21 @@ class LinesEndpoint:
         lines = [" ".join(f"{value:.4f}" for value in row) for row in codes]
         return "\n".join(lines).encode(), [(b"content-type", request.response_type.encode())]
 
+    def find_example(self, catalog: Catalog, model: str | None) -> None:
+        assert catalog.names
+        assert model is None
+
     def write_problem(
-        self, problem: Problem, detail: str, request_id: str, errors: tuple[FieldError, ...]
+        self,
+        problem: Problem,
+        detail: str,
+        request_id: str,
+        errors: tuple[FieldError, ...],
+        example: Mapping[str, Any] | None,
     ) -> tuple[Body, bytes]:
         assert request_id
         assert errors == ()
+        assert example is None
         return f"{problem.slug}: {detail}".encode(), b"text/plain"
 
 

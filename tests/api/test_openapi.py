@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from service import __version__
 from service.api.dialects.native.calls import CALLS
+from service.api.media_types import FORM
 from service.api.problems import PROBLEMS
 from tests.api.clients import JPEG, JSON, NPY, PNG, RAW, SHARED_LOOP, Client
 
@@ -38,11 +39,11 @@ async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None
 @pytest.mark.parametrize(
     ("path", "read", "written"),
     [
-        ("/encode", [JSON, NPY, RAW, PNG, JPEG], [JSON, NPY, RAW]),
-        ("/decode", [JSON, NPY, RAW], [JSON, NPY, RAW, PNG, JPEG]),
-        ("/reconstruct", [JSON, NPY, RAW, PNG, JPEG], [JSON, NPY, RAW, PNG, JPEG]),
-        ("/denoise", [JSON, NPY, RAW, PNG, JPEG], [JSON, NPY, RAW, PNG, JPEG]),
-        ("/anomaly-score", [JSON, NPY, RAW, PNG, JPEG], [JSON, NPY, RAW]),
+        ("/encode", [JSON, NPY, RAW, PNG, JPEG, FORM], [JSON, NPY, RAW]),
+        ("/decode", [JSON, NPY, RAW, FORM], [JSON, NPY, RAW, PNG, JPEG]),
+        ("/reconstruct", [JSON, NPY, RAW, PNG, JPEG, FORM], [JSON, NPY, RAW, PNG, JPEG]),
+        ("/denoise", [JSON, NPY, RAW, PNG, JPEG, FORM], [JSON, NPY, RAW, PNG, JPEG]),
+        ("/anomaly-score", [JSON, NPY, RAW, PNG, JPEG, FORM], [JSON, NPY, RAW]),
         ("/sample", [JSON], [JSON, NPY, RAW, PNG, JPEG]),
     ],
 )
@@ -51,7 +52,7 @@ async def test_a_call_names_the_media_types_it_reads_and_writes(
 ) -> None:
     operation = document["paths"][path]["post"]
 
-    assert list(operation["requestBody"]["content"]) == read
+    assert list(operation["requestBody"]["content"]) == sorted(read, key=RAW.__eq__)
     assert list(operation["responses"]["200"]["content"]) == written
     assert operation["requestBody"]["required"] is (path != "/sample")
 
@@ -73,8 +74,10 @@ async def test_every_option_of_a_call_is_a_parameter_too(
 
     assert [item["name"] for item in parameters] == list(CALLS[path].fields.model_fields)
     assert {item["in"] for item in parameters} == {"query"}
-    in_json = [item["name"] for item in parameters if "content" in item]
+    schemas = {item["name"]: item["schema"] for item in parameters}
+    in_json = [name for name, schema in schemas.items() if "contentMediaType" in schema]
     assert in_json == ["conditions"]
+    assert not any("default" in schema for schema in schemas.values())
 
 
 async def test_errors_of_models_are_problems(document: dict[str, Any]) -> None:

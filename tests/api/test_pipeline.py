@@ -58,11 +58,20 @@ async def test_the_calls_have_no_head(client: Client, path: str) -> None:
     assert response.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize("path", ["/", "/encode/", "/Encode", "/v1/encode", "//encode", "/x" * 500])
+@pytest.mark.parametrize("path", ["/encode/", "/Encode", "/v1/encode", "//encode"])
+async def test_a_path_that_is_almost_one_is_told_which(client: Client, path: str) -> None:
+    response = await client.post(f"http://latentserve{path}", content=BODY, headers=JSON_BODY)
+
+    document = expect_problem(response, 404, "not-found")
+    assert document["detail"] == "POST /encode was probably meant"
+    assert (await client.post("/encode", json=document["example"])).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/x" * 500])
 async def test_other_paths_are_not_there(client: Client, path: str) -> None:
     response = await client.post(f"http://latentserve{path}", content=BODY, headers=JSON_BODY)
 
-    assert expect_problem(response, 404, "not-found")["detail"] == "There is no such path"
+    assert "GET /docs" in expect_problem(response, 404, "not-found")["detail"]
 
 
 async def test_an_answer_says_where_its_time_went(client: Client) -> None:
@@ -126,16 +135,6 @@ async def test_a_body_that_is_announced_as_too_large_is_not_even_asked_for(
     assert not asked
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "identity, gzip"])
-async def test_compressed_bodies_are_refused(client: Client, encoding: str) -> None:
-    headers = {"content-type": JSON, "content-encoding": encoding}
-
-    response = await client.post("/encode", content=BODY, headers=headers)
-
-    document = expect_problem(response, 415, "unsupported-media-type")
-    assert document["detail"] == "compressed bodies are not read; send it as it is"
-
-
 async def test_identity_is_no_encoding(client: Client) -> None:
     headers = {"content-type": JSON, "content-encoding": "Identity"}
 
@@ -191,23 +190,17 @@ async def test_a_model_that_takes_too_long_is_not_waited_for(tmp_path: Path) -> 
     assert waited == "the time limit passed while the model worked"
 
 
-@pytest.mark.slow
-async def test_rows_that_wait_too_long_are_dropped_and_their_turn_goes_on(tmp_path: Path) -> None:
+async def test_a_run_ends_at_its_deadline_and_what_waits_behind_it_is_answered(
+    tmp_path: Path,
+) -> None:
     publish_faulty_model(tmp_path)
-    async with open_client(tmp_path, request_timeout_seconds=0.2) as client:
-        slow = asyncio.create_task(client.call("encode", inputs=slow_rows(0.6).tolist()))
-        await asyncio.sleep(0.05)
+    async with open_client(tmp_path, request_timeout_seconds=0.5) as client:
+        slow = asyncio.create_task(client.call("encode", inputs=slow_rows(10).tolist()))
+        await asyncio.sleep(0.3)
         waiting = await client.call("encode", inputs=PLANE.rows(1).tolist())
-        expect_problem(waiting, 504, "deadline-exceeded")
         expect_problem(await slow, 504, "deadline-exceeded")
-        later = waiting
-        for _ in range(100):
-            later = await client.call("encode", inputs=PLANE.rows(1).tolist())
-            if later.status_code == 200:
-                break
-            await asyncio.sleep(0.05)
 
-    assert later.status_code == 200
+    assert waiting.status_code == 200
 
 
 async def exchange(

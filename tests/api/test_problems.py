@@ -8,6 +8,7 @@ import pytest
 from service import errors
 from service.api.problems import (
     INTERNAL_ERROR,
+    MISTAKEN_REQUESTS,
     PROBLEMS,
     Problem,
     detail_of,
@@ -96,7 +97,7 @@ def test_problems_have_names_of_their_own_and_say_what_to_do() -> None:
         (errors.ModelRequired("a"), 422),
         (errors.NonFiniteResult("a"), 422),
         (errors.ModelUnavailable("a"), 503),
-        (errors.QueueFull("a"), 503),
+        (errors.QueueFull("a", 1.0), 503),
         (errors.Draining("a"), 503),
         (errors.DeadlineExceeded("a"), 504),
         (errors.InferenceFailed("a"), 500),
@@ -114,11 +115,13 @@ def test_an_error_without_a_row_of_its_own_takes_that_of_its_parent() -> None:
     class Narrower(errors.QueueFull):
         """A kind of full queue."""
 
-    assert problem_for(Narrower("a")) is PROBLEMS[errors.QueueFull]
+    assert problem_for(Narrower("a", 1.0)) is PROBLEMS[errors.QueueFull]
 
 
 def test_only_errors_meant_for_clients_speak_to_them() -> None:
-    assert detail_of(errors.QueueFull("3 rows wait"), PROBLEMS[errors.QueueFull]) == "3 rows wait"
+    assert (
+        detail_of(errors.QueueFull("3 rows wait", 1.0), PROBLEMS[errors.QueueFull]) == "3 rows wait"
+    )
     for error in (errors.InferenceFailed("encoder.onnx: secret"), ValueError("secret")):
         assert detail_of(error, problem_for(error)) == INTERNAL_ERROR.title
 
@@ -158,3 +161,15 @@ def test_statuses_of_the_framework_are_problems_too() -> None:
     assert framework_problem(404) is PROBLEMS[PathNotFound]
     assert framework_problem(405) is PROBLEMS[MethodNotAllowed]
     assert framework_problem(418) == Problem(418, "i'm-a-teapot", "I'm a Teapot", "")
+
+
+def test_an_example_comes_last_and_only_where_there_is_one() -> None:
+    body = problem_body(INTERNAL_ERROR, "wrong", "abc", (), {"model": "plane"})
+
+    assert list(orjson.loads(body))[-2:] == ["errors", "example"]
+    assert "example" not in orjson.loads(problem_body(INTERNAL_ERROR, "wrong", "abc"))
+
+
+def test_mistakes_that_have_examples_are_answered() -> None:
+    assert PROBLEMS.keys() >= MISTAKEN_REQUESTS
+    assert all(400 <= PROBLEMS[kind].status < 500 for kind in MISTAKEN_REQUESTS)

@@ -174,10 +174,10 @@ async def test_an_allowed_page_reads_every_answer(
     for _ in range(2):
         answer = await ask_both(servers, request(body, path, method, headers=headers))
 
-    assert answer.status != 403
-    assert answer.values("access-control-allow-origin") == [PAGE]
-    assert "X-Shape" in answer.values("access-control-expose-headers")[0]
-    assert answer.values("vary") == ["Origin"]
+        assert answer.status != 403
+        assert answer.values("access-control-allow-origin") == [PAGE]
+        assert "X-Shape" in answer.values("access-control-expose-headers")[0]
+        assert answer.values("vary") == ["Origin"]
 
 
 @pytest.mark.parametrize(

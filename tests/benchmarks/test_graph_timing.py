@@ -15,7 +15,7 @@ class Work:
     def __init__(self, first: float, others: float) -> None:
         self._seconds = chain([first], repeat(others))
 
-    def run(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
+    def run(self, *inputs: FloatArray, stop: object = None) -> tuple[FloatArray, ...]:  # noqa: ARG002  # nothing here is ended
         seconds = next(self._seconds)
         until = time.process_time() + seconds
         while time.process_time() < until:

@@ -291,6 +291,21 @@ CONTRADICTIONS: dict[str, tuple[TinyModel, Callable[[Fields], object], str]] = {
         lambda fields: later(fields, "input", "columns", 0, training_range=[0.0, float("inf")]),
         "training_range/1: .*finite",
     ),
+    "a background of a table": (
+        PLANE,
+        lambda fields: later(fields, "input", background=0.0),
+        "only images have a background",
+    ),
+    "a background that is no brightness": (
+        STAMP,
+        lambda fields: later(fields, "input", background=1.5),
+        "input/background",
+    ),
+    "a background in a manifest of 1.0": (
+        STAMP,
+        lambda fields: fields["input"].update(background=0.0),
+        "schema version 1.0.0 does not have backgrounds",
+    ),
     "windows of a table": (
         PLANE,
         lambda fields: later(fields, "input", windows={"length": 4, "stride": 1}),

@@ -57,6 +57,7 @@ def test_a_manifest_of_1_0_has_no_field_that_1_1_added(model: TinyModel) -> None
     assert fields["schema_version"] == "1.0.0"
     assert "extensions" not in fields
     assert "windows" not in fields["input"]
+    assert "background" not in fields["input"]
     for column in (*(fields["input"]["columns"] or ()), *(fields["conditions"] or ())):
         assert "training_range" not in column
 
@@ -80,6 +81,15 @@ WITH_ADDITIONS = {
             kind="series", shape=(8, 1), units="none", windows=WindowSpec(length=8, stride=2)
         ),
     ),
+    **{
+        f"a background of {background}": of_1_1(
+            STAMP,
+            input=InputSpec(
+                kind="image", shape=(6, 4, 1), range=(0, 1), units="none", background=background
+            ),
+        )
+        for background in (0.0, 0.5, 1.0)
+    },
     "masking noise": of_1_1(
         STAMP, noise=NoiseSpec(kind="masking", level=0.5, description="half of the values")
     ),

@@ -9,6 +9,7 @@ from service.catalog.catalog import Catalog
 from service.catalog.desired_state import desire_folder
 from service.catalog.loading import LoadOptions
 from service.catalog.reconciler import Reconciler
+from service.catalog.verifier import Verifier
 from service.inference.session import SessionOptions
 from tests.bundles import TinyModel, publish_tiny
 
@@ -17,10 +18,15 @@ OPTIONS = LoadOptions(SessionOptions("cpu", threads=1), max_batch_rows=8)
 
 @asynccontextmanager
 async def opened(
-    models_dir: Path, *, load: bool = True, options: LoadOptions = OPTIONS, **choices: Any
+    models_dir: Path,
+    *,
+    load: bool = True,
+    options: LoadOptions = OPTIONS,
+    verifier: Verifier | None = None,
+    **choices: Any,
 ) -> AsyncIterator[Reconciler]:
     """Load a folder, with what ``desire_folder`` takes besides, and close it."""
-    reconciler = Reconciler(desire_folder(models_dir, **choices), options)
+    reconciler = Reconciler(desire_folder(models_dir, **choices), options, verifier=verifier)
     try:
         if load:
             await reconciler.reconcile()

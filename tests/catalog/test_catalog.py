@@ -17,9 +17,9 @@ from tests.bundles import PLANE, STAMP
 from tests.catalog.reconcilers import damage, opened, publish
 
 
-def version(name: str, number: int, *, required: bool = True) -> ModelVersion:
+def version(name: str, number: int) -> ModelVersion:
     """A version that is loading."""
-    return ModelVersion(DesiredVersion(BundleLocation(name, number, Path()), required=required))
+    return ModelVersion(DesiredVersion(BundleLocation(name, number, Path())))
 
 
 async def test_a_request_without_a_version_means_the_highest_that_is_ready(tmp_path: Path) -> None:
@@ -113,14 +113,41 @@ def test_versions_are_listed_by_name_and_ascending_number() -> None:
     assert catalog.get("c", 1) is None
 
 
-async def test_by_default_every_version_is_required(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damaged", [1, 2])
+async def test_a_refused_version_beside_one_that_answers_does_not_block(
+    damaged: int, tmp_path: Path
+) -> None:
     publish(tmp_path, PLANE, PLANE)
-    damage(tmp_path, PLANE, version=1)
+    damage(tmp_path, PLANE, version=damaged)
     async with opened(tmp_path) as reconciler:
-        refused, ready = reconciler.catalog
-        assert reconciler.catalog.blocks_readiness(refused)
-        assert not reconciler.catalog.blocks_readiness(ready)
-        assert not reconciler.catalog.ready
+        catalog = reconciler.catalog
+        assert [item.state for item in catalog].count("refused") == 1
+        assert not any(map(catalog.blocks_readiness, catalog))
+        assert catalog.ready
+
+
+async def test_by_default_every_model_is_required(tmp_path: Path) -> None:
+    publish(tmp_path, PLANE, PLANE, STAMP)
+    damage(tmp_path, PLANE, version=1)
+    damage(tmp_path, PLANE, version=2)
+    async with opened(tmp_path) as reconciler:
+        catalog = reconciler.catalog
+        blocking = [item.key for item in catalog if catalog.blocks_readiness(item)]
+        assert blocking == [("plane", 1), ("plane", 2)]
+        assert not catalog.ready
+
+
+async def test_a_model_of_which_every_folder_is_refused_is_required_too(tmp_path: Path) -> None:
+    publish(tmp_path, PLANE, STAMP)
+    (tmp_path / "plane" / "1").rename(tmp_path / "plane" / "v1")
+    async with opened(tmp_path) as reconciler:
+        catalog = reconciler.catalog
+        (refused,) = catalog.refused_folders
+        assert refused.path == "plane/v1"
+        assert catalog.waits_for("plane")
+        assert not catalog.ready
+    async with opened(tmp_path, required_models=["stamp"]) as reconciler:
+        assert reconciler.catalog.ready
 
 
 async def test_a_version_that_is_not_required_may_be_refused(tmp_path: Path) -> None:
@@ -147,9 +174,31 @@ async def test_a_required_model_is_ready_when_requests_without_a_version_are_ans
 
 
 def test_a_required_model_that_still_loads_is_not_ready() -> None:
-    loading = [version("plane", number, required=False) for number in (1, 2)]
+    loading = [version("plane", number) for number in (1, 2)]
     catalog = Catalog(loading, Defaults(None, {}, frozenset({"plane"})))
 
     assert catalog.loading
     assert not catalog.ready
     assert all(map(catalog.blocks_readiness, catalog))
+
+
+def test_a_name_that_is_not_there_is_told_the_nearest_and_a_few_of_those_that_are() -> None:
+    names = [f"model-{number:03}" for number in range(200)]
+    catalog = Catalog([version(name, 1) for name in names], Defaults(None, {}))
+
+    with pytest.raises(ModelNotFound) as raised:
+        catalog.versions_of("modle-123")
+    assert str(raised.value) == (
+        "no model of that name; model-123 was probably meant; there are "
+        + ", ".join(names[:20])
+        + " and 180 more, which GET /models lists"
+    )
+    with pytest.raises(ModelNotFound, match=r"^no model of that name; there are model-000"):
+        catalog.versions_of("x" * 100_000)
+
+
+def test_a_version_that_is_not_there_is_told_the_last_ones() -> None:
+    catalog = Catalog([version("plane", number) for number in range(1, 31)], Defaults(None, {}))
+
+    with pytest.raises(VersionNotFound, match=r"it has 11, .*, 30 and 10 earlier$"):
+        catalog.resolve("plane", 99)

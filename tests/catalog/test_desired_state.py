@@ -18,7 +18,7 @@ from tests.bundles import PLANE, STAMP, publish_tiny
 from tests.catalog.reconcilers import publish
 
 
-def test_every_bundle_of_a_folder_is_desired_and_required(tmp_path: Path) -> None:
+def test_every_bundle_of_a_folder_is_desired_and_every_model_required(tmp_path: Path) -> None:
     publish(tmp_path, PLANE, PLANE, STAMP)
 
     desired = desire_folder(tmp_path)
@@ -28,16 +28,15 @@ def test_every_bundle_of_a_folder_is_desired_and_required(tmp_path: Path) -> Non
         ("plane", 2),
         ("stamp", 1),
     ]
-    assert all(version.required for version in desired.versions)
+    assert desired.required_models == {"plane", "stamp"}
     assert desired.keys == {("plane", 1), ("plane", 2), ("stamp", 1)}
 
 
-def test_where_models_are_required_by_name_no_single_version_is(tmp_path: Path) -> None:
+def test_where_models_are_required_by_name_no_other_is(tmp_path: Path) -> None:
     publish(tmp_path, PLANE, STAMP)
 
     desired = desire_folder(tmp_path, required_models=("plane",))
 
-    assert not any(version.required for version in desired.versions)
     assert desired.required_models == {"plane"}
 
 

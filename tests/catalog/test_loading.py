@@ -109,7 +109,7 @@ async def test_batches_and_samples_are_cut_at_their_own_limits(
         monkeypatch.setattr(
             queue.runnable,
             "run",
-            lambda *inputs, run=run: sizes.append(len(inputs[0])) or run(*inputs),
+            lambda *inputs, run=run, **stop: sizes.append(len(inputs[0])) or run(*inputs, **stop),
         )
     rows = PLANE.rows(5)
     encoding = await start(ENCODE, model.autoencoder, rows)

@@ -23,7 +23,8 @@ BODY_LIMIT = 12_000_000
 ROW = [0.5, -1.0, 2.0, 0.25]
 TEN_MEGABYTES = 10_000_000
 MODELS = "labelled, people, plane, postcard, stamp, wave"
-OPTIONS = "model, version, ids, conditions, decimals"
+PUT_INTO_A_FIELD = 'put the list of rows into a field: {"inputs": [...]}'
+TAKEN = "inputs, model, version, ids, conditions, white, decimals"
 
 
 @dataclass(frozen=True)
@@ -139,13 +140,13 @@ BODIES = (
     Case(
         "10 MB of nested brackets",
         400,
-        "the body is nested too deeply",
+        f"the body is nested too deeply; {PUT_INTO_A_FIELD}",
         text(b"[" * (TEN_MEGABYTES // 2) + b"]" * (TEN_MEGABYTES // 2)),
     ),
     Case(
         "10 MB of nested brackets that are never closed",
         400,
-        "the body is not valid JSON",
+        f"the body is not valid JSON; {PUT_INTO_A_FIELD}",
         text(b"[" * TEN_MEGABYTES),
     ),
     Case(
@@ -175,7 +176,10 @@ BODIES = (
         text(f'{{"model": "plane", "inputs": [{ROW}], "model": "stamp"}}'),
     ),
     Case(
-        "a list for a body", 400, "the body is a list; a JSON object is expected", text(f"[{ROW}]")
+        "a list for a body",
+        400,
+        f"the body is a list; a JSON object is expected; {PUT_INTO_A_FIELD}",
+        text(f"[{ROW}]"),
     ),
 )
 
@@ -256,13 +260,13 @@ OPTION_FAULTS = (
     Case(
         "an unknown field",
         422,
-        f"unknown field; besides rows there are {OPTIONS}",
+        "unknown field; version was probably meant",
         fields(inputs=[ROW], verison=1),
     ),
     Case(
         "an unknown model",
         404,
-        f"no model of that name; there are {MODELS}",
+        f"no model of that name; plane was probably meant; there are {MODELS}",
         fields(model="plain", inputs=[ROW]),
     ),
     Case("no model", 422, f"name a model; there are {MODELS}", text(f'{{"inputs": [{ROW}]}}')),
@@ -310,23 +314,23 @@ OPTION_FAULTS = (
     Case(
         "percent-encoded garbage in the query",
         422,
-        f"unknown field; besides rows there are {OPTIONS}",
+        f"unknown field; /encode takes {TAKEN} (1 more field is unknown)",
         fields(inputs=[ROW]),
         query="%ff%00%zz=%c3%28&%",
     ),
     Case(
         "a parameter given twice",
         422,
-        "the query gives this parameter twice",
+        "the query contradicts itself in this parameter",
         text(f'{{"inputs": [{ROW}]}}'),
-        query="model=plane&model=plane",
+        query="model=plane&model=stamp",
     ),
     Case(
         "a field given in the query and in the body",
         422,
-        "the query and the body both give this field",
+        "the query and the body contradict each other in this field",
         fields(inputs=[ROW]),
-        query="model=plane",
+        query="model=stamp",
     ),
 )
 
@@ -335,8 +339,8 @@ MEDIA_TYPES = (
         "a wrong media type",
         415,
         "this media type is not supported;"
-        " send application/json, application/x-npy, application/octet-stream, image/png or"
-        " image/jpeg",
+        " send application/json, application/x-npy, application/octet-stream, image/png,"
+        " image/jpeg or multipart/form-data",
         text("0.5,-1.0,2.0,0.25"),
         content_type="text/csv",
     ),
@@ -344,7 +348,7 @@ MEDIA_TYPES = (
         "a picture for a model of tables",
         415,
         "/encode of model plane reads application/json, application/x-npy,"
-        " application/octet-stream, not image/png",
+        " application/octet-stream, multipart/form-data, not image/png",
         text(picture(4, 6)),
         query="model=plane",
         content_type=PNG,
@@ -357,11 +361,11 @@ MEDIA_TYPES = (
         content_type="application/json; charset=utf-16",
     ),
     Case(
-        "a compressed body",
+        "a body compressed in an unknown way",
         415,
-        "compressed bodies are not read; send it as it is",
+        "this Content-Encoding is not read; send gzip, deflate, zstd or none",
         text(gzip.compress(fields(inputs=[ROW])())),
-        headers={"content-encoding": "gzip"},
+        headers={"content-encoding": "br"},
     ),
     Case(
         "an unacceptable Accept",
@@ -449,7 +453,8 @@ PICTURES = (
     Case(
         "a PNG bomb of 20000 by 20000 pixels",
         422,
-        "the picture is far too large; model stamp takes 4 by 6 pixels",
+        "the picture is 20000 by 20000 pixels (width by height); model stamp takes 4 by 6: resize"
+        " it",
         lambda: bomb(20_000),
         query="model=stamp",
         content_type=PNG,
@@ -471,9 +476,9 @@ PICTURES = (
         content_type=PNG,
     ),
     Case(
-        "a JPEG that is called a PNG",
+        "half of a JPEG that is called a PNG",
         400,
-        "the body is not a complete PNG file",
+        "the body is not a complete JPEG file",
         text(b"\xff\xd8\xff\xe0" + bytes(100)),
         query="model=stamp",
         content_type=PNG,

@@ -101,7 +101,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def refused(http: httpx.Client) -> dict[int, str]:
     response = http.get("/readyz")
-    assert response.status_code == 503
+    assert response.status_code == 200  # each model has a version that answers
     not_ready = response.json()["not_ready"]
     assert {(item["model"], item["state"]) for item in not_ready} == {("stamp", "refused")}
     return {item["version"]: item["reason"] for item in not_ready}

@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service.processes.server import PORT_UNAVAILABLE
+from service.__main__ import ADDRESS_UNAVAILABLE
 from tests.bundles import PLANE
 from tests.end_to_end.connections import Answer, Connection, request
 from tests.end_to_end.servers import (
@@ -249,7 +249,10 @@ def test_a_second_interrupt_ends_everything_at_once(tmp_path: Path, workers: str
         (
             [],
             {"PROT": "80"},
-            "unknown variable LATENTSERVE_PROT; docs/settings.md lists them all",
+            (
+                "unknown variable LATENTSERVE_PROT (is LATENTSERVE_PORT meant?);"
+                " docs/settings.md lists them all"
+            ),
         ),
         (["--models-dir", "nowhere"], {}, "the models folder nowhere does not exist"),
         (["--providers", "tpu"], {}, "unknown provider 'tpu'; there are cpu, cuda and auto"),
@@ -275,6 +278,6 @@ def test_a_port_in_use_is_named_and_the_service_does_not_start(
             command("--port", str(port), "--models-dir", str(tmp_path), "--workers", workers)
         )
 
-    assert ended.returncode == PORT_UNAVAILABLE
+    assert ended.returncode == ADDRESS_UNAVAILABLE
     assert "address already in use" in ended.stderr.lower()
     assert "Traceback" not in ended.stderr

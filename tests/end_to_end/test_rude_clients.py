@@ -159,7 +159,7 @@ def test_a_client_that_asks_first_is_asked_for_its_body(server: Server) -> None:
     [
         ((), 10**12, 413, "body-too-large"),
         (("Content-Type: text/csv",), 100, 415, "unsupported-media-type"),
-        (("Content-Encoding: gzip",), 100, 415, "unsupported-media-type"),
+        (("Content-Encoding: br",), 100, 415, "unsupported-content-coding"),
     ],
 )
 def test_a_client_that_asks_first_is_refused_without_its_body(

@@ -121,7 +121,9 @@ def test_uploads_that_stop_half_way_share_one_budget(server: Server) -> None:
     assert peak_bytes(server) < (512 + 300) * MEBIBYTE
     statuses = {answer.split(b" ")[1] for answer in answers if answer}
     assert statuses == {b"503", b"408"}
-    assert any(b"/errors#memory-full" in answer and b"retry-after: " in answer for answer in answers)
+    assert any(
+        b"/errors#memory-full" in answer and b"retry-after: " in answer for answer in answers
+    )
 
 
 SILENT = {
@@ -228,5 +230,3 @@ def until_answered(server: Server) -> None:
     until = time.monotonic() + ENOUGH_SECONDS
     while httpx.get(server.url + "/healthz").status_code != 200:
         assert time.monotonic() < until
-
-

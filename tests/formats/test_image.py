@@ -12,11 +12,10 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from service.errors import InvalidInput, MalformedBody, RequestError
-from service.formats.image import read_jpeg, read_png, write_jpeg, write_png
+from service.formats.image import read_picture, write_jpeg, write_png
 from service.formats.row_format import RowFormat
 from tests.formats.formats import COLOR, GRAY, image_format
 
-READERS = {"PNG": read_png, "JPEG": read_jpeg}
 LARGE = image_format(16, 24, 3)
 
 
@@ -50,7 +49,7 @@ def test_a_png_is_read_and_written_to_the_bit(pixels: np.ndarray) -> None:
     row_format = COLOR if pixels.shape[2] == 3 else GRAY
     picture = picture_of(pixels if pixels.shape[2] == 3 else pixels[..., 0])
 
-    row = read_png(picture, row_format)
+    row = read_picture(picture, row_format)
 
     np.testing.assert_array_equal(
         row, pixels[None].astype(np.float32) / np.float32(255), strict=True
@@ -61,7 +60,7 @@ def test_a_png_is_read_and_written_to_the_bit(pixels: np.ndarray) -> None:
 def test_a_jpeg_is_read_and_written_within_its_losses() -> None:
     pixels = smooth_pixels(LARGE)
 
-    row = read_jpeg(picture_of(pixels, "JPEG"), LARGE)
+    row = read_picture(picture_of(pixels, "JPEG"), LARGE)
     written = write_jpeg(pixels[None].astype(np.float32) / np.float32(255))
 
     assert Image.open(BytesIO(written)).format == "JPEG"
@@ -73,7 +72,7 @@ def test_a_color_picture_becomes_gray_for_a_model_of_one_channel() -> None:
     pixels = np.zeros((3, 2, 3), np.uint8)
     pixels[0, 0], pixels[1, 1], pixels[2, 0] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
-    row = read_png(picture_of(pixels), GRAY)
+    row = read_picture(picture_of(pixels), GRAY)
 
     expected = pixels @ np.array([0.299, 0.587, 0.114]) / 255
     np.testing.assert_allclose(row[0, ..., 0], expected, atol=1 / 255)
@@ -82,23 +81,16 @@ def test_a_color_picture_becomes_gray_for_a_model_of_one_channel() -> None:
 def test_a_gray_picture_becomes_color_for_a_model_of_three_channels() -> None:
     gray = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
 
-    row = read_png(picture_of(gray), COLOR)
+    row = read_picture(picture_of(gray), COLOR)
 
     np.testing.assert_array_equal(row[0], np.stack([gray] * 3, axis=-1).astype(np.float32) / 255)
-
-
-def test_transparency_is_dropped() -> None:
-    pixels = np.full((3, 2, 4), 200, np.uint8)
-    pixels[..., 3] = [[0, 255], [10, 100], [30, 40]]
-
-    np.testing.assert_array_equal(read_png(picture_of(pixels), GRAY), np.float32(200 / 255))
 
 
 @pytest.mark.parametrize("mode", ["P", "1", "LA", "RGBA"])
 def test_pictures_of_every_mode_keep_black_and_white(mode: str) -> None:
     pixels = np.array([[0, 255], [255, 0], [0, 0]], np.uint8)
 
-    row = read_png(picture_of(pixels, mode=mode), GRAY)
+    row = read_picture(picture_of(pixels, mode=mode), GRAY)
 
     np.testing.assert_array_equal(row[0, ..., 0], pixels / 255)
 
@@ -107,10 +99,10 @@ def test_sixteen_bits_a_pixel_are_kept() -> None:
     pixels = np.array([[0, 1], [256, 257], [65_534, 65_535]], np.uint16)
     expected = pixels.astype(np.float32) / np.float32(65_535)
 
-    np.testing.assert_array_equal(read_png(picture_of(pixels), GRAY)[0, ..., 0], expected)
+    np.testing.assert_array_equal(read_picture(picture_of(pixels), GRAY)[0, ..., 0], expected)
     wide = image_format(3, 2, 3)
     np.testing.assert_array_equal(
-        read_png(picture_of(pixels), wide)[0], np.stack([expected] * 3, axis=-1)
+        read_picture(picture_of(pixels), wide)[0], np.stack([expected] * 3, axis=-1)
     )
 
 
@@ -120,7 +112,7 @@ def test_a_picture_of_another_size_is_rejected_and_never_resized(width: int, hei
     Image.new("1", (width, height)).save(stream, "PNG")
 
     with pytest.raises(InvalidInput) as caught:
-        read_png(stream.getvalue(), GRAY)
+        read_picture(stream.getvalue(), GRAY)
 
     assert str(caught.value) == (
         f"the picture is {width} by {height} pixels (width by height); model image takes 2 by 3:"
@@ -134,24 +126,13 @@ def test_a_decompression_bomb_is_rejected_before_a_pixel_is_decoded(side: int) -
     pixels = chunk(b"IDAT", zlib.compress(b""))  # without any pixels to decode
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b"")
 
-    with pytest.raises(
-        InvalidInput, match="the picture is far too large; model image takes 2 by 3 pixels"
-    ):
-        read_png(bomb, GRAY)
+    with pytest.raises(InvalidInput, match=f"the picture is {side} by {side} pixels"):
+        read_picture(bomb, GRAY)
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
-def test_a_picture_of_the_other_file_format_is_rejected(file_format: str) -> None:
-    (other,) = {"PNG", "JPEG"} - {file_format}
-
-    with pytest.raises(MalformedBody, match=f"not a complete {file_format} file"):
-        READERS[file_format](picture_of(smooth_pixels(GRAY)[..., 0], other), GRAY)
-
-
-@pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
-def test_an_empty_body_is_not_a_picture(file_format: str) -> None:
-    with pytest.raises(MalformedBody, match=f"the body is empty; a {file_format} file is expected"):
-        READERS[file_format](b"", GRAY)
+def test_an_empty_body_is_not_a_picture() -> None:
+    with pytest.raises(MalformedBody, match="the body is empty; a PNG or JPEG file is expected"):
+        read_picture(b"", GRAY)
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
@@ -160,16 +141,17 @@ def test_a_truncated_picture_is_rejected(file_format: str) -> None:
     end = {"PNG": 20, "JPEG": 2}[file_format]  # checksums and end markers: all pixels are there
 
     for kept in range(0, len(picture) - end, 7):
-        with pytest.raises(MalformedBody):
-            READERS[file_format](picture[:kept], LARGE)
+        with pytest.raises(RequestError):
+            read_picture(picture[:kept], LARGE)
 
 
-@given(body=st.binary(max_size=100), file_format=st.sampled_from(["PNG", "JPEG"]))
-def test_whatever_bytes_are_sent_only_a_request_error_is_raised(
-    body: bytes, file_format: str
-) -> None:
+@given(
+    start=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF8"]),
+    body=st.binary(max_size=100),
+)
+def test_whatever_bytes_are_sent_only_a_request_error_is_raised(start: bytes, body: bytes) -> None:
     with pytest.raises(RequestError):
-        READERS[file_format](body, GRAY)
+        read_picture(start + body, GRAY)
 
 
 CHUNKS = [b"tRNS", b"PLTE", b"gAMA", b"iCCP", b"zTXt", b"iTXt", b"eXIf", b"acTL", b"fcTL", b"fdAT"]
@@ -185,7 +167,7 @@ def test_whatever_a_png_holds_beside_its_pixels_it_is_read_or_rejected(
     picture = picture_of(np.full((3, 2), 255, np.uint8), mode=mode)
     extra = b"".join(chunk(kind, content) for kind, content in chunks)
     try:
-        row = read_png(picture[:33] + extra + picture[33:], GRAY)
+        row = read_picture(picture[:33] + extra + picture[33:], GRAY)
     except RequestError:
         return
     assert row.shape == (1, 3, 2, 1)
@@ -198,7 +180,7 @@ def test_a_picture_with_bytes_changed_is_read_or_rejected(data: st.DataObject) -
     for _ in range(data.draw(st.integers(1, 3))):
         picture[data.draw(st.integers(0, len(picture) - 1))] = data.draw(st.integers(0, 255))
     try:
-        row = READERS[file_format](bytes(picture), GRAY)
+        row = read_picture(bytes(picture), GRAY)
     except RequestError:
         return
     assert row.shape == (1, 3, 2, 1)

@@ -8,7 +8,7 @@ import pytest
 from service.arrays import FloatArray
 from service.errors import InferenceFailed
 from service.inference.graphs import DirectGraph, run_to_completion
-from service.inference.session import Session
+from service.inference.session import RunStop, Session
 from service.request_context import RequestContext
 from tests.bundles import SCORE, STAMP, tiny_files, tiny_manifest
 from tests.graphs import BAD_ROW, LOOKUP, LOOKUP_SIGNATURE, lookup, lookup_rows
@@ -22,9 +22,9 @@ class CountingSession(Session):
         super().__init__(tiny_files(STAMP)[signature.file], signature)
         self.batches: list[int] = []
 
-    def run(self, *inputs: FloatArray, **options: bool) -> tuple[FloatArray, ...]:
+    def run(self, *inputs: FloatArray, stop: RunStop | None = None) -> tuple[FloatArray, ...]:
         self.batches.append(len(inputs[0]))
-        return super().run(*inputs, **options)
+        return super().run(*inputs, stop=stop)
 
 
 @pytest.mark.parametrize(

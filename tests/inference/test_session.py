@@ -22,7 +22,9 @@ from service.bundle.manifest import GraphSignature
 from service.errors import InferenceFailed, InvalidGraph, ProviderUnavailable
 from service.inference import session as session_module
 from service.inference.bound_graphs import BoundGraphs
+from service.inference.chained_graph import ChainedGraph
 from service.inference.session import (
+    RunStop,
     Session,
     SessionOptions,
     available_providers,
@@ -127,6 +129,32 @@ def test_stopping_ends_what_runs_and_lets_nothing_run_again(tmp_path: Path, boun
 
     with pytest.raises(InferenceFailed):
         runnable.run(PLANE.rows(1))
+
+
+@pytest.mark.parametrize("kind", ["plain", "bound", "chained"])
+def test_ending_one_run_leaves_every_other_run_alone(tmp_path: Path, kind: str) -> None:
+    graph_file = publish_faulty_model(tmp_path).folder / "encoder.onnx"
+    session = Session(graph_file.read_bytes(), tiny_manifest(PLANE).graphs["encoder"])
+    wrap = {"plain": lambda: session, "bound": lambda: BoundGraphs(session),
+            "chained": lambda: ChainedGraph(session)}  # fmt: skip
+    runnable = wrap[kind]()
+    with ThreadPoolExecutor(1) as thread:
+        stop, other = RunStop(), RunStop()
+        running = thread.submit(runnable.run, slow_rows(600), stop=stop)
+        time.sleep(0.2)
+        other.stop()
+        assert not running.done()
+        stop.stop()
+        with pytest.raises(InferenceFailed):
+            running.result(60)
+
+    rows = PLANE.rows(1)
+    assert np.allclose(runnable.run(rows, stop=RunStop())[0], PLANE.encode(rows), atol=1e-5)
+    with pytest.raises(InferenceFailed):
+        runnable.run(rows, stop=stop)
+    session.stop()
+    with pytest.raises(InferenceFailed):
+        runnable.run(rows, stop=RunStop())
 
 
 OTHER_SIGNATURES: dict[str, tuple[GraphSignature, str]] = {

@@ -3,7 +3,7 @@
 import numpy as np
 
 from service.arrays import FloatArray
-from service.inference.session import Session
+from service.inference.session import RunStop, Session
 from service.inference.warmup import BatchCosts, measure_batch_costs
 from tests.graphs import LOOKUP, LOOKUP_SIGNATURE, lookup_rows
 
@@ -16,9 +16,9 @@ class CountingSession(Session):
         self.sizes: list[int] = []
         self.released_after = 0
 
-    def run(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
+    def run(self, *inputs: FloatArray, stop: RunStop | None = None) -> tuple[FloatArray, ...]:
         self.sizes.append(len(inputs[0]))
-        return super().run(*inputs)
+        return super().run(*inputs, stop=stop)
 
     def run_and_release_memory(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
         self.released_after = len(self.sizes)
@@ -58,9 +58,9 @@ def test_rows_are_repeated_to_make_batches() -> None:
     seen: list[FloatArray] = []
 
     class RememberingSession(CountingSession):
-        def run(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
+        def run(self, *inputs: FloatArray, stop: RunStop | None = None) -> tuple[FloatArray, ...]:
             seen.append(inputs[0])
-            return super().run(*inputs)
+            return super().run(*inputs, stop=stop)
 
     rows = lookup_rows(3)
     measure_batch_costs(RememberingSession(), [rows], max_batch_rows=4)

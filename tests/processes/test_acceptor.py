@@ -11,6 +11,7 @@ import pytest
 
 from service.process_status import ProcessStatus
 from service.processes.acceptor import Acceptor
+from service.processes.descriptors import AcceptPause
 from service.processes.worker_handle import SERVING, WorkerHandle
 
 WORKERS = 3
@@ -52,6 +53,7 @@ class Setting:
         message, descriptors, _, _ = socket.recv_fds(self.channels[number], 1, 1)
         assert message == b"c"
         self.handles[number].status.opened()
+        self.handles[number].status.received(1)
         self.stack.enter_context(socket.socket(fileno=descriptors[0]))
 
 
@@ -71,7 +73,7 @@ def setting() -> Iterator[Setting]:
             handles.append(handle)
             channels.append(theirs)
         workers = {handle.number: handle for handle in handles}
-        acceptor = Acceptor(listener, selector, workers)
+        acceptor = Acceptor(listener, selector, workers, AcceptPause(lambda: None))
         yield Setting(acceptor, handles, channels, stack, listener.getsockname())
 
 
@@ -117,6 +119,22 @@ def test_a_worker_whose_event_loop_stands_still_comes_last(setting: Setting) -> 
     for handle in setting.handles:
         handle.stalled_seconds = 1.0
     assert setting.connect() == 0
+
+
+def test_connections_beyond_the_descriptors_of_all_workers_wait(setting: Setting) -> None:
+    setting.acceptor._max_connections = 2
+    taken = [setting.connect() for _ in range(2 * WORKERS)]
+    assert taken == [0, 1, 2] * 2
+
+    setting.stack.enter_context(socket.create_connection(setting.address, 60))
+    setting.acceptor.accept()
+    assert [handle.handed_over for handle in setting.handles] == [2] * WORKERS
+    assert setting.acceptor.seconds_until_due(time.monotonic())
+
+    setting.handles[1].status.closed()
+    time.sleep(0.2)
+    setting.acceptor.accept()
+    assert [handle.handed_over for handle in setting.handles] == [2, 3, 2]
 
 
 def test_nothing_is_accepted_while_no_worker_serves(setting: Setting) -> None:

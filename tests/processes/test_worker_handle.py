@@ -1,6 +1,10 @@
 """What a supervisor knows of a worker from its channel and its status."""
 
+import signal
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -45,8 +49,19 @@ def test_its_connections_are_those_on_their_way_and_those_it_has(
 
     for _ in range(3):
         status.opened()
+    status.received(3)
     status.closed()
     assert worker.connections == 4  # two on their way, two that it has
+
+
+def test_connections_that_could_not_be_opened_are_not_on_their_way(
+    worker: WorkerHandle, status: WorkerStatus
+) -> None:
+    worker.handed_over = 5
+    status.received(5)
+    status.opened()
+
+    assert worker.connections == 1
 
 
 def test_it_serves_when_it_says_so(worker: WorkerHandle) -> None:
@@ -95,6 +110,40 @@ def test_one_whose_event_loop_turns_again_has_not_stalled(
     worker.check_heartbeat(now + HEARTBEAT_CHECK_SECONDS)
 
     assert worker.stalled_seconds == 0
+
+
+@pytest.fixture(params=["busy", "idle", "stopped"])
+def process(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
+    """A process that computes, one that waits, and one that computes and has been stopped."""
+    program = "import time; time.sleep(600)" if request.param == "idle" else "while True: pass"
+    process = subprocess.Popen([sys.executable, "-c", program])
+    time.sleep(0.5)
+    if request.param == "stopped":
+        process.send_signal(signal.SIGSTOP)
+    yield request.param, process.pid
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
+def test_time_in_which_a_stalled_worker_computes_is_not_idle(
+    process: tuple[str, int], status: WorkerStatus
+) -> None:
+    kind, pid = process
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        worker = WorkerHandle(pid, ours, status, START)
+        for number in range(1, 6):
+            worker.check_heartbeat(START + number * HEARTBEAT_CHECK_SECONDS)
+            time.sleep(0.2)
+        stalled, idle = worker.stalled_seconds, worker.idle_seconds
+        status.beat()
+        worker.check_heartbeat(START + 6 * HEARTBEAT_CHECK_SECONDS)
+
+    assert stalled == 5 * HEARTBEAT_CHECK_SECONDS
+    # The first check only sees that it has computed before.
+    assert idle == (0 if kind == "busy" else 4 * HEARTBEAT_CHECK_SECONDS)
+    assert (worker.stalled_seconds, worker.idle_seconds) == (0, 0)
 
 
 def test_one_that_loads_models_does_not_count_as_stalled_whenever_it_loads(

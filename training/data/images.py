@@ -14,6 +14,7 @@ def gray_images(size: int) -> InputSpec:
         shape=(size, size, 1),
         range=(0.0, 1.0),
         units="brightness from 0 (black) to 1 (white)",
+        background=0.0,  # MNIST, Fashion-MNIST and digits are light on black
     )
 
 

@@ -6,7 +6,6 @@ from service.bundle.manifest import Metric
 from training.arrays import FloatArray, Scores
 from training.evaluation.assessment import Assessment, GateResult, HeldOutResults
 from training.evaluation.calibration import calibrate
-from training.evaluation.code_density import fit_code_density
 from training.evaluation.gates import evaluate_gates, is_linear
 from training.evaluation.linear_baseline import fit_linear_baseline, principal_angle_degrees
 from training.evaluation.metrics import (
@@ -24,7 +23,7 @@ from training.tensors import to_numpy
 
 
 def assess(model: TrainedModel, exported: ExportedModel) -> Assessment:
-    """Fit the code density, calibrate, and measure on test rows, in this order.
+    """Calibrate, then measure on test rows.
 
     Args:
         model: The trained model and its data.
@@ -34,12 +33,6 @@ def assess(model: TrainedModel, exported: ExportedModel) -> Assessment:
         RecipeError: A published figure is of a metric that is not measured.
     """
     recipe, split = model.recipe, model.split
-    density = fit_code_density(
-        exported.encode(split.train.rows, split.train.conditions),
-        exported.encode(split.validation.rows, split.validation.conditions),
-        recipe.code_density,
-        recipe.seed,
-    )
     calibration = {
         score: calibrate(exported, score, split.calibration) for score in recipe.anomaly.scores
     }
@@ -52,7 +45,7 @@ def assess(model: TrainedModel, exported: ExportedModel) -> Assessment:
         *_learning_metrics(model, results, gates),
     ]
     published = with_published(metrics, recipe.published)
-    return Assessment(density, calibration, results, published, gates)
+    return Assessment(calibration, results, published, gates)
 
 
 def _run_test_rows(model: TrainedModel, exported: ExportedModel) -> HeldOutResults:

@@ -1,11 +1,10 @@
-"""The result of evaluation: outputs for test rows, gates, metrics, calibration, code density."""
+"""The result of evaluation: outputs for test rows, gates, metrics, calibration."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from service.bundle.manifest import Metric, Name
 from training.arrays import FloatArray, Mask, Scores
-from training.evaluation.code_density import CodeDensity
 
 
 @dataclass(frozen=True)
@@ -66,14 +65,12 @@ class Assessment:
     """All that is measured of a model.
 
     Attributes:
-        density: The mixture over codes.
         calibration: Scores of calibration rows by name, each ascending, (n,).
         results: Outputs of the graphs for the test rows.
         metrics: All figures, with those that others publish beside them.
         gates: The gates, in order.
     """
 
-    density: CodeDensity
     calibration: dict[Name, Scores]
     results: HeldOutResults
     metrics: list[Metric]

@@ -1,4 +1,4 @@
-"""The result of export: the graphs of a model, compared with Keras."""
+"""The result of export: the graphs of a model, compared with Keras, and its code density."""
 
 from dataclasses import dataclass
 
@@ -6,21 +6,24 @@ import numpy as np
 
 from service.bundle.manifest import DECODER, ENCODER, GraphSignature, Name
 from training.arrays import FloatArray, Scores
+from training.export.code_density import CodeDensity
 from training.export.graph_runner import GraphRunner
 from training.export.scorer_registry import scorer_graph_name
 
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """The graphs of a model, compared with Keras.
+    """The graphs of a model, compared with Keras, and the density of its codes.
 
     Attributes:
         graphs: Signature and ONNX bytes, by graph name.
+        density: Mixture over the codes of training rows, which scores and priors share.
         runner: Runs them with the service's code.
         parity_error: Largest deviation from Keras, relative to ``max(1, max |Keras|)``.
     """
 
     graphs: dict[str, tuple[GraphSignature, bytes]]
+    density: CodeDensity
     runner: GraphRunner
     parity_error: float
 

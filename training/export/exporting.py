@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from training.export.code_density import code_density
 from training.export.conversion import export_graph
 from training.export.exported_model import ExportedModel
 from training.export.fitted_scorer import fit_scorers
@@ -12,7 +13,7 @@ from training.fitting.trained_model import TrainedModel
 
 
 def export_model(model: TrainedModel) -> ExportedModel:
-    """Fit scorers, export every graph, and compare each with Keras on validation rows.
+    """Fit code density and scorers, export every graph, and compare each with Keras.
 
     Raises:
         RecipeError: The recipe names an unknown score.
@@ -30,7 +31,7 @@ def export_model(model: TrainedModel) -> ExportedModel:
 
 
 def convert_model(model: TrainedModel) -> tuple[list[GraphFunction], ExportedModel]:
-    """Fit scorers and export every graph, without a comparison.
+    """Fit code density and scorers, and export every graph, without a comparison.
 
     Returns:
         The Keras functions, and their graphs with a parity error of 0.
@@ -39,11 +40,12 @@ def convert_model(model: TrainedModel) -> tuple[list[GraphFunction], ExportedMod
         RecipeError: The recipe names an unknown score.
         ExportFailed: A Keras function cannot be converted.
     """
+    density = code_density(model)
     functions = graph_functions(
         model.autoencoder,
         model.scaling,
         model.data.input.shape,
-        fit_scorers(model),
+        fit_scorers(model, density.mixture),
     )
     graphs = {graph.name: (graph.signature, export_graph(graph)) for graph in functions}
-    return functions, ExportedModel(graphs, GraphRunner(graphs), parity_error=0.0)
+    return functions, ExportedModel(graphs, density, GraphRunner(graphs), parity_error=0.0)

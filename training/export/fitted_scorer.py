@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from service.bundle.manifest import Name
+from service.inference.sampling import GaussianMixture
 from training.export.scorer import Constants, FittingData, ScaledRows, Scorer
 from training.export.scorer_registry import scorer_graph_name, scorer_named
 from training.fitting.trained_model import TrainedModel
@@ -37,11 +38,12 @@ class FittedScorer:
         return self.scorer.score(autoencoder, self.constants, rows, conditions)
 
 
-def fit_scorers(model: TrainedModel) -> list[FittedScorer]:
+def fit_scorers(model: TrainedModel, mixture: GaussianMixture) -> list[FittedScorer]:
     """Fit every score of the recipe to training and validation rows.
 
     Args:
         model: The trained model and its data.
+        mixture: Density of the codes of training rows.
 
     Raises:
         RecipeError: The recipe names an unknown score.
@@ -52,6 +54,6 @@ def fit_scorers(model: TrainedModel) -> list[FittedScorer]:
     fitted: list[FittedScorer] = []
     for position, name in enumerate(model.recipe.anomaly.scores):
         scorer, random = scorer_named(name), generator(model.recipe.seed, Stream.SCORE, position)
-        data = FittingData(model.autoencoder, train, validation, random)
+        data = FittingData(model.autoencoder, train, validation, mixture, random)
         fitted.append(FittedScorer(name, scorer, scorer.fit(data)))
     return fitted

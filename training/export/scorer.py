@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from service.inference.sampling import GaussianMixture
 from training.arrays import FloatArray
 from training.data.scaling import Scaling
 from training.data.splitting import Part
@@ -32,6 +33,7 @@ class ScaledRows:
         self._scaling = scaling
 
     def __len__(self) -> int:
+        """Return the number of rows."""
         return len(self._part)
 
     def batches(self) -> Iterator[tuple[FloatArray, FloatArray | None]]:
@@ -53,12 +55,14 @@ class FittingData:
         autoencoder: The trained model.
         train: Training rows.
         validation: Validation rows.
+        mixture: Density of the codes of training rows.
         random: Generator of the scorer's own, for draws that become constants of the graph.
     """
 
     autoencoder: Autoencoder
     train: ScaledRows
     validation: ScaledRows
+    mixture: GaussianMixture
     random: np.random.Generator
 
 

@@ -6,9 +6,11 @@ A score is added by one module in ``training.export.scorers`` and one entry here
 from service.bundle.manifest import Name
 from training.errors import RecipeError
 from training.export.scorer import Scorer
+from training.export.scorers.atypicality import Atypicality
 from training.export.scorers.reconstruction_error import ReconstructionError
 
 SCORERS: dict[Name, Scorer] = {
+    "atypicality": Atypicality(),
     "reconstruction-error": ReconstructionError(),
 }
 

@@ -24,7 +24,7 @@ def bundle_files(
     return {
         **{signature.file: content for signature, content in exported.graphs.values()},
         CALIBRATION_FILE: _npz(assessment.calibration),
-        PRIORS_FILE: _npz(assessment.density.mixture.to_arrays()),
+        PRIORS_FILE: _npz(exported.density.mixture.to_arrays()),
         GOLDEN_FILE: _npz(golden),
         REPORT_FILE: report.encode(),
     }

@@ -26,8 +26,8 @@ from service.bundle.manifest import (
 )
 from training.arrays import FloatArray, Scores
 from training.evaluation.assessment import Assessment
-from training.evaluation.code_density import CodeDensity
 from training.evaluation.priors import GAUSSIAN_MIXTURE, STANDARD_NORMAL, default_prior
+from training.export.code_density import CodeDensity
 from training.export.exported_model import ExportedModel
 from training.export.scorer_registry import scorer_graph_name, scorer_named
 from training.fitting.trained_model import TrainedModel
@@ -70,7 +70,7 @@ def build_manifest(
         capabilities=capabilities,
         noise=noise,
         anomaly=_anomaly_spec(recipe, assessment.calibration),
-        priors=_priors_spec(assessment.density, variational=autoencoder.variational),
+        priors=_priors_spec(exported.density, variational=autoencoder.variational),
         metrics=tuple(assessment.metrics),
         example=tuple(model.split.test.rows[0].ravel().tolist()),
         provenance=_provenance(model, exported, assessment),

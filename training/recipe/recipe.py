@@ -20,6 +20,8 @@ from training.recipe.part import RecipePart
 
 MetricSplit = Literal["validation", "test"]
 
+# The first is the bundle's default.
+DEFAULT_SCORES = ("atypicality", "reconstruction-error")
 
 _DECISIVE_PARTS = {"seed", "data", "model", "corruption", "objective", "training", "layerwise"}
 # Fields that were added later: a recipe that does not use them keeps its earlier digest.
@@ -33,9 +35,9 @@ _ABSENT: tuple[JsonValue, ...] = (None, [], {}, "best")
 
 
 class AnomalyPart(RecipePart):
-    """The scores of the bundle, by their names in ``training.export.scorers``."""
+    """The scores of the bundle, by their names in ``training.export.scorers``; default first."""
 
-    scores: Annotated[tuple[Name, ...], Field(min_length=1)] = ("reconstruction-error",)
+    scores: Annotated[tuple[Name, ...], Field(min_length=1)] = DEFAULT_SCORES
     default_false_positive_rate: Rate = 0.01
 
 

@@ -4,8 +4,8 @@ A dialect says which paths it matches, how it reads a body into work, and how it
 It knows bytes and names, but not what an operation does with arrays.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from service.api.problems import Headers, Problem
@@ -31,11 +31,14 @@ class Head:
         method: As it was sent.
         query_string: The URL's query, undecoded.
         headers: Their names in lower case, repeated ones joined by ``join_fields``.
+        media_type: Of the body, once the head has been checked. A head that comes again on the same
+            connection is the same object, and is not checked again.
     """
 
     method: str
     query_string: bytes
     headers: dict[bytes, bytes]
+    media_type: str | None = field(default=None, init=False)
 
 
 def join_fields(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -72,6 +75,7 @@ class ParsedRequest:
         response_type: Media type of the response, once it has been negotiated.
         expected_bytes: What the result and its response will take, if its dialect says so; then
             they are counted before they are there.
+        accept_encoding: How the client lets a large response be compressed, as it wrote it.
     """
 
     model: LoadedModel
@@ -81,6 +85,7 @@ class ParsedRequest:
     options: Any = None
     response_type: str = ""
     expected_bytes: int = 0
+    accept_encoding: bytes | None = None
 
 
 class Endpoint(Protocol):
@@ -143,10 +148,24 @@ class Endpoint(Protocol):
         """
         ...
 
+    def find_example(self, catalog: Catalog, model: str | None) -> Mapping[str, Any] | None:
+        """Return a JSON body that works, for whoever sent one that does not.
+
+        Args:
+            catalog: The models; the example's ``model`` names one of them.
+            model: The model that the request named, if it named any.
+        """
+        ...
+
     def write_problem(
-        self, problem: Problem, detail: str, request_id: str, errors: tuple[FieldError, ...]
+        self,
+        problem: Problem,
+        detail: str,
+        request_id: str,
+        errors: tuple[FieldError, ...],
+        example: Mapping[str, Any] | None,
     ) -> tuple[Body, bytes]:
-        """Write why there is no result.
+        """Write why there is no result, and what may be shown of ``find_example``.
 
         Returns:
             The body and its media type; the problem's other headers are the pipeline's to write.

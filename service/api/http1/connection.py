@@ -101,6 +101,7 @@ class Connection(asyncio.Protocol):
         self._pieces: list[bytes | bytearray] = []
         self._received_bytes = self._received_before = 0
         self._held = b""
+        self._awaits_turn = False
         self._lingering = False
         self.due = NEVER
         self.exchange: Exchange | None = None
@@ -157,7 +158,8 @@ class Connection(asyncio.Protocol):
         """Go on with what waited for the client to read."""
         self._writer.resume()
         if not self._transport.is_closing():
-            self._rest()
+            if not self.is_answering:
+                self._rest()
             self._read_held()
 
     # What the server calls
@@ -179,6 +181,8 @@ class Connection(asyncio.Protocol):
                 self._transport.abort()
         elif self._body is not None and self.is_answering:
             self._check_body(now)
+        elif self._awaits_turn:
+            self.due = now + self._limits.stall_seconds
         elif self._partial_head is not None:
             self._refuse(TransferTooSlow("the request's head did not come in time"))
         elif not self.is_answering:  # nothing came, or the rest of a refused body did not end
@@ -202,7 +206,7 @@ class Connection(asyncio.Protocol):
         while position < len(data) and not (self._lingering or self._transport.is_closing()):
             if self._body is not None:
                 position = self._read_body(self._body, data, position)
-            elif self.is_answering or self._writer.is_paused:
+            elif self.exchange is not None or self.is_answering or self._writer.is_paused:
                 self._held = data[position:]
                 self._transport.pause_reading()
                 return
@@ -307,7 +311,9 @@ class Connection(asyncio.Protocol):
             return len(data)
         for piece in body.take_content():
             self._take(piece)
-        if body.is_complete:
+        if not body.is_complete:
+            self._share_turn(len(data))
+        else:
             self._body = None
             self.due = NEVER
             if self.application is not None:
@@ -317,6 +323,22 @@ class Connection(asyncio.Protocol):
             elif not self.exchange.body_received:
                 self._start_work(self.exchange)
         return position
+
+    def _share_turn(self, body_bytes: int) -> None:
+        """Read on in a later turn of the event loop if this one has read enough."""
+        turns = self._pipeline.turns
+        turns.spend_reading(body_bytes)
+        if turns.is_over and not self._awaits_turn:
+            self._awaits_turn = True
+            self._transport.pause_reading()
+            begun = len(self._pieces) > 1
+            turns.resume_later(self._read_on, wanted=self.is_answering, begun=begun)
+
+    def _read_on(self) -> None:
+        self._awaits_turn = False
+        is_full = self.application is not None and self.application.is_full
+        if not (is_full or self._transport.is_closing()):
+            self._transport.resume_reading()
 
     def _take(self, piece: bytes) -> None:
         self._received_bytes += len(piece)
@@ -338,7 +360,8 @@ class Connection(asyncio.Protocol):
         progress = self._received_bytes - self._received_before
         self._received_before = self._received_bytes
         self.due = now + self._limits.stall_seconds
-        is_held_back = self.application is not None and self.application.is_full
+        application = self.application
+        is_held_back = self._awaits_turn or (application is not None and application.is_full)
         if progress < self._limits.min_progress_bytes and not is_held_back:
             self._stop_reading(TransferTooSlow("the request's body stopped coming"))
 
@@ -388,9 +411,7 @@ class Connection(asyncio.Protocol):
             self._rest()
 
     def _rest(self) -> None:
-        """Wait for a request, or for what has to come before one, unless a request is open."""
-        if self.is_answering:
-            return
+        """Wait for a request, or for what has to come before one; no request is open."""
         limits = self._limits
         if self._body is not None:
             seconds = limits.discard_seconds

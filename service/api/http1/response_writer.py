@@ -48,7 +48,9 @@ class ResponseWriter:
 
     def write_reply(self, reply: Reply) -> None:
         """Write a whole response."""
-        framing = b"content-length: %d\r\n%b" % (len(reply.body), self._connection_line())
+        usual = self.keep_alive and not self.is_old_client
+        line = self._keep if usual else self._connection_line()
+        framing = b"content-length: %d\r\n%b" % (len(reply.body), line)
         head = write_head(reply.status, self._server_state.default_headers, reply.headers, framing)
         if len(reply.body) < _MIN_SEPARATE_WRITE_BYTES:
             self._transport.write(b"".join((head, reply.body)))

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 
 from service import __version__
 from service.api.dependencies import NOT_STORED, CatalogDependency, StatusDependency
-from service.api.schemas import Liveness, NotReadyVersion, Readiness, ServiceVersion
+from service.api.schemas import Liveness, NotReadyFolder, NotReadyVersion, Readiness, ServiceVersion
 from service.bundle.manifest import SCHEMA_VERSION
 from service.inference.session import available_providers, onnxruntime_version
 
@@ -23,7 +23,7 @@ async def healthz() -> Liveness:
 async def readyz(
     catalog: CatalogDependency, status: StatusDependency, response: Response
 ) -> Readiness:
-    """Say whether everything that is required is loaded and warm: 200, else 503 with the reasons.
+    """Say whether every required model is loaded and warm: 200, else 503 with the reasons.
 
     It is also 503 while the service drains, before it closes. Versions that are ready serve
     requests in either case.
@@ -45,6 +45,14 @@ async def readyz(
             )
             for version in catalog
             if version.state != "ready"
+        ],
+        refused_folders=[
+            NotReadyFolder(
+                path=folder.path,
+                reason=folder.reason,
+                blocks_readiness=catalog.waits_for(folder.model),
+            )
+            for folder in catalog.refused_folders
         ],
     )
 

@@ -11,8 +11,9 @@ from service import __version__
 from service.api.dependencies import CatalogDependency, MemoryDependency, StatusDependency
 from service.bundle.manifest import SCHEMA_VERSION
 from service.catalog.catalog import Catalog
+from service.cgroups import memory_limit_bytes
 from service.inference.session import onnxruntime_version
-from service.metrics import families
+from service.metrics import families, usage
 from service.metrics.segments import Series
 from service.process_status import ProcessStatus
 
@@ -34,7 +35,14 @@ def show_metrics(
 
     counted = chain.from_iterable(segment.series() for segment in memory.segments)
     document, media_type = render(
-        chain(counted, _worker_series(status), _version_series(catalog), [_build_series()]), accept
+        chain(
+            counted,
+            _worker_series(status),
+            _process_series(status),
+            _catalog_series(catalog),
+            [_build_series()],
+        ),
+        accept,
     )
     return Response(document, headers={"content-type": media_type, "cache-control": "no-store"})
 
@@ -49,7 +57,31 @@ def _worker_series(status: ProcessStatus) -> Iterator[Series]:
             yield families.HEARTBEATS, number, [float(worker.heartbeats)]
 
 
-def _version_series(catalog: Catalog) -> Iterator[Series]:
+def _process_series(status: ProcessStatus) -> Iterator[Series]:
+    """List what each process takes of the machine, as far as the system tells it."""
+    processes = {str(worker.number): worker.process for worker in status.workers if worker.running}
+    if status.supervisor:
+        processes["supervisor"] = status.supervisor
+    booted = usage.boot_seconds()
+    for name, process in processes.items():
+        seen = usage.read_usage(process)
+        values = {
+            families.PROCESSOR_SECONDS: seen and seen.processor_seconds,
+            families.RESIDENT_BYTES: seen and seen.resident_bytes,
+            families.VIRTUAL_BYTES: seen and seen.virtual_bytes,
+            families.START_TIME: seen and booted and booted + seen.start_seconds,
+            families.OPEN_DESCRIPTORS: usage.count_open_descriptors(process),
+            families.MAX_DESCRIPTORS: usage.max_descriptors(process),
+        }
+        for family, value in values.items():
+            if value is not None:
+                yield family, (name,), [float(value)]
+    if (limit := memory_limit_bytes()) is not None:
+        yield families.MEMORY_LIMIT, (), [float(limit)]
+
+
+def _catalog_series(catalog: Catalog) -> Iterator[Series]:
+    yield families.REFUSED_FOLDERS, (), [float(len(catalog.refused_folders))]
     for version in catalog:
         name, number = version.key
         provider = version.loaded.provider if version.loaded else ""

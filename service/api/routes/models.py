@@ -1,24 +1,27 @@
 """What is loaded, and everything a client needs to use it."""
 
 import asyncio
+import logging
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
 from service.api.dependencies import CatalogDependency
+from service.api.dialects.native.examples import example_conditions
 from service.api.problems import PROBLEM_RESPONSE
 from service.api.schemas import (
     GraphCost,
     ModelDetail,
     ModelList,
     ModelSummary,
+    RefusedFolderSummary,
     VersionSummary,
 )
-from service.bundle.manifest import REPORT_FILE, ColumnSpec
-from service.bundle.storage import read_bundle
+from service.bundle.manifest import REPORT_FILE
+from service.bundle.storage import read_listed_file
 from service.catalog.catalog import Catalog, ModelVersion
 from service.catalog.loading import LoadedModel
-from service.errors import ReportNotFound
+from service.errors import BundleError, ReportGone, ReportNotFound
 from service.inference.warmup import BatchCosts
 from service.operations.anomaly_score import thresholds_by_rate
 from service.operations.table import capabilities
@@ -26,6 +29,8 @@ from service.operations.table import capabilities
 THRESHOLD_RATES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1)
 # A report is HTML from a bundle: it is displayed, but may not run, load or send anything.
 REPORT_POLICY = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+_log = logging.getLogger(__name__)
 
 router = APIRouter(
     prefix="/models",
@@ -38,8 +43,14 @@ Version = Annotated[int | None, Query(ge=1, description="By default the model's 
 
 @router.get("")
 async def list_models(catalog: CatalogDependency) -> ModelList:
-    """List every configured model, ready or not."""
-    return ModelList(models=[ModelSummary(**_summary(catalog, name)) for name in catalog.names])
+    """List every configured model, ready or not, and folders that cannot be one."""
+    return ModelList(
+        models=[ModelSummary(**_summary(catalog, name)) for name in catalog.names],
+        refused_folders=[
+            RefusedFolderSummary(path=folder.path, reason=folder.reason)
+            for folder in catalog.refused_folders
+        ],
+    )
 
 
 @router.get("/{name}")
@@ -59,22 +70,37 @@ async def describe_model(
 
 
 @router.get(
-    "/{name}/report", response_class=Response, responses={200: {"content": {"text/html": {}}}}
+    "/{name}/report",
+    response_class=Response,
+    responses={200: {"content": {"text/html": {}}}, 410: PROBLEM_RESPONSE},
 )
 async def show_report(name: str, catalog: CatalogDependency, version: Version = None) -> Response:
     """Show the page of the training run, as it was published with the bundle."""
     model = catalog.resolve(name, version)
     if REPORT_FILE not in model.manifest.files:
         raise ReportNotFound(f"version {model.version} of {name} was published without a report")
-    bundle = await asyncio.to_thread(read_bundle, model.location)
+    page = await asyncio.to_thread(_read_report, model)
     return Response(
-        bundle.files[REPORT_FILE],
+        page,
         media_type="text/html; charset=utf-8",
         headers={
             "content-security-policy": REPORT_POLICY,
             "x-content-type-options": "nosniff",
         },
     )
+
+
+def _read_report(model: LoadedModel) -> bytes:
+    try:
+        return read_listed_file(model.location, model.manifest, REPORT_FILE)
+    except BundleError as error:
+        reason = f"{type(error).__name__}: {error}"
+        facts = {"model": model.name, "version": model.version, "reason": reason}
+        _log.warning("report gone", extra=facts)
+        raise ReportGone(
+            f"the report of version {model.version} of {model.name} is not there any more as it was"
+            " published; the model answers as before"
+        ) from error
 
 
 def _summary(catalog: Catalog, name: str, described: LoadedModel | None = None) -> dict[str, Any]:
@@ -120,13 +146,5 @@ def _example_request(model: LoadedModel) -> dict[str, Any]:
         "inputs": [list(model.manifest.example)],
     }
     if model.manifest.conditions:
-        request["conditions"] = {
-            column.name: _example_value(column) for column in model.manifest.conditions
-        }
+        request["conditions"] = example_conditions(model.manifest)
     return request
-
-
-def _example_value(column: ColumnSpec) -> str | int | bool:
-    if column.vocabulary:
-        return column.vocabulary[0]
-    return False if column.type == "boolean" else 0

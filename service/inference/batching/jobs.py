@@ -13,22 +13,40 @@ Arrays = tuple[FloatArray, ...]
 
 
 class Job:
-    """Rows of one request: those before ``taken`` have been put in batches."""
+    """Rows of one request: those before ``taken`` have been put in batches.
+
+    Attributes:
+        large: Whether it does not fit into one batch; its queue says so, and when it is due.
+        seconds_per_row: What a row of it costs, as it was measured.
+        due: ``time.perf_counter()`` by which large jobs are put in order.
+        is_watched: Whether its queue gets to know when its sender needs no result any more.
+    """
 
     __slots__ = (
         "context",
+        "due",
         "exclusive",
         "finished_rows",
         "inputs",
+        "is_watched",
         "joined",
+        "large",
         "result",
         "rows",
+        "seconds_per_row",
         "taken",
         "waiting_since",
     )
 
+    due: float
+
     def __init__(
-        self, inputs: Arrays, context: RequestContext, exclusive: bool, result: "Future[Arrays]"
+        self,
+        inputs: Arrays,
+        context: RequestContext,
+        exclusive: bool,
+        seconds_per_row: float,
+        result: "Future[Arrays]",
     ) -> None:
         """Begin to wait.
 
@@ -36,6 +54,7 @@ class Job:
             inputs: Arrays in the signature's order, each (rows, *row shape).
             context: Of the request.
             exclusive: Whether it never shares a batch.
+            seconds_per_row: What a row costs in a batch.
             result: What its sender awaits.
         """
         self.inputs = inputs
@@ -43,10 +62,18 @@ class Job:
         self.context = context
         self.exclusive = exclusive
         self.result = result
+        self.is_watched = False
         self.waiting_since = time.perf_counter()
+        self.large = False
+        self.seconds_per_row = seconds_per_row
         self.taken = 0
         self.finished_rows = 0
         self.joined: Arrays | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has a result, or its sender needs none any more."""
+        return self.result.done()
 
     def take(self, max_rows: int, now: float) -> "Piece":
         """Cut off the next rows, up to ``max_rows`` of them.
@@ -81,7 +108,7 @@ class Job:
             self.result.set_result(complete)
 
     def fail(self, error: LatentServeError) -> None:
-        """Set an error as the result, unless there is a result or its sender has cancelled."""
+        """Set an error, unless there is a result or its sender has cancelled."""
         if not self.result.done():
             self.result.set_exception(error)
 
@@ -125,6 +152,11 @@ class Batch:
         """Put pieces of so many rows together."""
         self.pieces = pieces
         self.rows = rows
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether none of its jobs needs a result any more."""
+        return all(piece.job.is_over for piece in self.pieces)
 
     @property
     def inputs(self) -> Arrays:

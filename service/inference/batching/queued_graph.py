@@ -7,17 +7,22 @@ them to a thread and back would take longer than they do.
 """
 
 import asyncio
+import time
 from concurrent.futures import Executor
 from functools import partial
 from typing import Protocol
 
 from service.arrays import FloatArray
 from service.errors import Draining, InferenceFailed, LatentServeError, QueueFull
-from service.inference.batching.gathering import BatchLimits, Gathering
+from service.inference.batching.gathering import GIVE_WAY, BatchLimits, Gathering
 from service.inference.batching.jobs import Arrays, Batch, Job
-from service.inference.batching.running import Run, distribute_outputs, run_batch
+from service.inference.batching.running import Run, RunningBatch, distribute_outputs, run_batch
 from service.inference.session import Runnable
 from service.request_context import RequestContext
+
+_ROOM_SHARE = 0.1
+_MAX_CLEARS_IN_SECONDS = 0.1  # clients that leave make room at once
+_INLINE_SECONDS = 0.005  # of one turn of the event loop, while full batches wait
 
 
 class Meter(Protocol):
@@ -43,9 +48,10 @@ class _Unmetered:
 class QueuedGraph:
     """A graph behind a queue; a ``Graph``.
 
-    A job whose request was cancelled or whose deadline has passed is dropped before its rows run.
-    When a batch fails, its requests run again one by one, so that each request can fail only
-    itself.
+    A job whose request was cancelled or whose deadline has passed is dropped before its rows run,
+    and a run is ended when none of its jobs needs a result any more. A job that would wait too long
+    is rejected at once. When a batch fails, its requests run again one by one, so that each request
+    can fail only itself.
 
     Attributes:
         runnable: The graph.
@@ -66,8 +72,10 @@ class QueuedGraph:
         self.meter: Meter = _Unmetered()
         self._executor = executor
         self._gathering = Gathering(limits)
-        self._running = 0
+        self._unchecked_rows = min(limits.max_batch_rows, limits.max_queue_rows)
+        self._running: set[RunningBatch] = set()
         self._start_scheduled = False
+        self._waiting_since = 0.0
         self._jobs_last_turn = 0
         self._draining = self._closed = False
         self._idle = asyncio.Event()
@@ -78,28 +86,40 @@ class QueuedGraph:
         """Rows that wait for a batch."""
         return self._gathering.rows
 
+    def expected_wait_seconds(self, job: Job) -> float:
+        """Estimate how long a job would wait: for what runs, and for what goes before it."""
+        gathering = self._gathering
+        slowdown = gathering.costs.slowdown
+        seconds = gathering.seconds_before(job) * slowdown
+        if self._running:
+            now = time.perf_counter()
+            for running in self._running:
+                expected = gathering.costs.measured(running.batch.rows) * slowdown
+                seconds += running.seconds_left(now, expected)
+        return seconds / self.limits.max_running
+
     def run(
         self, *inputs: FloatArray, context: RequestContext, exclusive: bool = False
     ) -> asyncio.Future[Arrays]:
         """Send rows through the graph; see ``Graph.run``.
 
         Raises:
-            QueueFull: Too many rows wait already.
+            QueueFull: Too many rows wait already, or it would wait too long.
             DeadlineExceeded: The deadline passed before all rows had run.
             Draining: The graph takes no more rows.
             InferenceFailed: onnxruntime failed on these rows.
         """
-        rows = len(inputs[0])
-        gathering = self._gathering
         if self._draining:
             raise _stopping()
-        if gathering.rows + rows > self.limits.max_queue_rows:
-            raise QueueFull(
-                f"{gathering.rows} rows wait already; {rows} more would exceed the limit of"
-                f" {self.limits.max_queue_rows}"
-            )
+        gathering = self._gathering
         result: asyncio.Future[Arrays] = asyncio.get_running_loop().create_future()
-        gathering.add(Job(inputs, context, exclusive, result))
+        job = Job(inputs, context, exclusive, gathering.seconds_per_row, result)
+        if exclusive or job.rows > self.limits.max_batch_rows:
+            gathering.estimate(job)
+        if self._running or gathering.rows + job.rows > self._unchecked_rows:
+            self._check_wait(job)
+            self._watch(job)
+        gathering.add(job)
         self.meter.set_queue_rows(gathering.rows)
         self._idle.clear()
         self._schedule_start()
@@ -114,7 +134,54 @@ class QueuedGraph:
         """Take no more rows, end what runs and fail what waits."""
         self._closed = True
         self.runnable.stop()
+        for running in self._running:
+            running.end()
         await self.drain()
+
+    def _check_wait(self, job: Job) -> None:
+        """Reject a job that is not worth its wait; one in the next batch always is.
+
+        A larger one is worth a longer wait: it is not over quickly anyway.
+        """
+        rows, limits = self._gathering.rows, self.limits
+        if rows == 0 and not self._running and job.rows <= limits.max_queue_rows:
+            return
+        wait = self.expected_wait_seconds(job)
+        if rows + job.rows > limits.max_queue_rows:
+            raise QueueFull(
+                f"{rows} rows wait already; {job.rows} more would exceed the limit of"
+                f" {limits.max_queue_rows}",
+                wait,
+            )
+        allowed = limits.max_queue_seconds
+        if job.large:
+            allowed += GIVE_WAY * job.rows * job.seconds_per_row
+        if wait > allowed:
+            # So much later there is room for a tenth of the queue, not for this one request alone.
+            clears_in = min(wait - (1 - _ROOM_SHARE) * allowed, _MAX_CLEARS_IN_SECONDS)
+            raise QueueFull(f"{rows} rows wait already; more would wait too long", wait, clears_in)
+        if 0 < job.context.deadline - time.monotonic() < wait:
+            raise QueueFull(
+                f"{rows} rows wait already; the time limit would pass before more run", wait
+            )
+
+    def _watch(self, job: Job) -> None:
+        """Get to know when its sender needs no result any more; a short run is sooner over."""
+        if not job.is_watched:
+            job.is_watched = True
+            job.result.add_done_callback(partial(self._forget_cancelled, job))
+
+    def _forget_cancelled(self, job: Job, result: "asyncio.Future[Arrays]") -> None:
+        if result.cancelled():
+            self._forget(job)
+
+    def _forget(self, job: Job) -> None:
+        """Drop what waits of a job that needs no result, and end runs that are for it alone."""
+        self._gathering.forget(job)
+        self.meter.set_queue_rows(self._gathering.rows)
+        for running in self._running:
+            if running.stopped is None and running.batch.is_unwanted:
+                running.end()
 
     def _schedule_start(self) -> None:
         """Start batches in a later turn of the loop, when more requests may have come."""
@@ -134,13 +201,16 @@ class QueuedGraph:
 
     def _start_batches(self) -> None:
         self._start_scheduled = False
-        while self._running < self.limits.max_running:
+        inline_seconds = 0.0
+        while len(self._running) < self.limits.max_running:
             batch = self._gathering.next_batch()
             self.meter.set_queue_rows(self._gathering.rows)
             if batch is None:
                 break
             if batch.rows <= self.limits.max_inline_rows:
-                self._finish(batch, run_batch(self.runnable, batch))
+                inline_seconds += self._run_inline(batch)
+                if self._gathering.is_efficient and inline_seconds < _INLINE_SECONDS:
+                    continue
                 if self._gathering:
                     self._schedule_start()
                     return
@@ -149,20 +219,43 @@ class QueuedGraph:
         if not (self._running or self._gathering):
             self._idle.set()
 
+    def _run_inline(self, batch: Batch) -> float:
+        """Run a batch on the event loop; return the seconds it took.
+
+        While more waits, what counts is how fast batches follow each other.
+        """
+        run = run_batch(self.runnable, batch)
+        self._finish(batch, run)
+        if self._waiting_since or self._gathering.rows:
+            ended = time.perf_counter()
+            started = self._waiting_since or ended - run.seconds
+            self._gathering.costs.observe(batch.rows, ended - started)
+            self._waiting_since = ended if self._gathering.rows else 0.0
+        return run.seconds
+
     def _run_on_thread(self, batch: Batch) -> None:
         loop = asyncio.get_running_loop()
+        running = RunningBatch(batch)
         try:
-            run = loop.run_in_executor(self._executor, run_batch, self.runnable, batch)
+            run = loop.run_in_executor(
+                self._executor, run_batch, self.runnable, batch, running.stop
+            )
         except RuntimeError as error:  # the threads have been shut down
             failed = InferenceFailed(f"{type(error).__name__}: there are no threads to run on")
             self._finish(batch, Run(failed))
             return
-        self._running += 1
-        run.add_done_callback(partial(self._finish_thread, batch))
+        self._running.add(running)
+        for piece in batch.pieces:
+            self._watch(piece.job)
+        run.add_done_callback(partial(self._finish_thread, running))
 
-    def _finish_thread(self, batch: Batch, run: "asyncio.Future[Run]") -> None:
-        self._running -= 1
-        self._finish(batch, Run(_stopping()) if run.cancelled() else run.result())
+    def _finish_thread(self, running: RunningBatch, run: "asyncio.Future[Run]") -> None:
+        self._running.discard(running)
+        outcome = Run(_stopping()) if run.cancelled() else run.result()
+        if not isinstance(outcome.outputs, LatentServeError):
+            seconds = time.perf_counter() - running.started
+            self._gathering.costs.observe(running.batch.rows, seconds)
+        self._finish(running.batch, outcome)
         self._start_batches()
 
     def _finish(self, batch: Batch, run: Run) -> None:
@@ -171,7 +264,9 @@ class QueuedGraph:
             distribute_outputs(batch, run.outputs, run)
         elif len(batch.pieces) == 1:
             # Closing ends runs, which then fail as if the graph had failed.
-            batch.pieces[0].job.fail(_stopping() if self._closed else run.outputs)
+            job = batch.pieces[0].job
+            job.fail(_stopping() if self._closed else run.outputs)
+            self._forget(job)  # its other pieces
         else:
             self._gathering.retry_alone(batch.pieces)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from service.errors import InferenceFailed, LatentServeError
 from service.inference.batching.jobs import Arrays, Batch
 from service.inference.graphs import all_finite
-from service.inference.session import Runnable
+from service.inference.session import Runnable, RunStop
 
 
 @dataclass(slots=True)
@@ -24,11 +24,55 @@ class Run:
     finite: bool = True
 
 
-def run_batch(runnable: Runnable, batch: Batch) -> Run:
-    """Run a batch on the calling thread; errors come back as values."""
+class RunningBatch:
+    """A batch on its way through a graph on a thread.
+
+    Attributes:
+        batch: What runs.
+        stop: Ends the run.
+        started: ``time.perf_counter()`` when it was handed to the threads.
+        stopped: The same when it was told to end, or None.
+    """
+
+    __slots__ = ("batch", "started", "stop", "stopped")
+
+    def __init__(self, batch: Batch) -> None:
+        """Begin now."""
+        self.batch = batch
+        self.stop = RunStop()
+        self.started = time.perf_counter()
+        self.stopped: float | None = None
+
+    def end(self) -> None:
+        """End it before its next node."""
+        self.stop.stop()
+        self.stopped = time.perf_counter()
+
+    def seconds_left(self, now: float, expected: float) -> float:
+        """Guess how long it still runs.
+
+        One that takes longer than expected is expected to take as long again as it is late: it may
+        be a graph, or a node, that does not end.
+
+        Args:
+            now: ``time.perf_counter()``.
+            expected: What it should take in all.
+        """
+        ends = self.started + expected if self.stopped is None else self.stopped
+        return abs(ends - now)
+
+
+def run_batch(runnable: Runnable, batch: Batch, stop: RunStop | None = None) -> Run:
+    """Run a batch on the calling thread; errors come back as values.
+
+    Args:
+        runnable: The graph.
+        batch: What to run.
+        stop: Ends the run from another thread.
+    """
     started = time.perf_counter()
     try:
-        outputs = runnable.run(*batch.inputs)
+        outputs = runnable.run(*batch.inputs, stop=stop)
         return Run(outputs, time.perf_counter() - started, all_finite(outputs))
     except LatentServeError as error:
         return Run(error)

@@ -130,7 +130,7 @@ def refusals(head: int, inner: bytes) -> list[Said]:
         Said(request(b"", headers=HEADS[head]), (malformed,)),
         Said(request(inner, headers=text), (status(415),)),
         Said(request(headers=text | CHUNKED) + chunks(inner, inner), (status(415),)),
-        Said(request(inner, headers={"Content-Encoding": "gzip"}), (status(415),)),
+        Said(request(inner, headers={"Content-Encoding": "br"}), (status(415),)),
         Said(request(inner, path="/decode", headers=HEADS[head]), (status(400),)),
         Said(request(inner, path="/nowhere"), (status(404, "not-found"),)),
         Said(request(inner, method="PUT"), (status(405, "method-not-allowed"),)),

@@ -18,7 +18,13 @@ def head(*lines: str, first: str = "POST /encode HTTP/1.1", host: str = "Host: h
 
 def test_a_head_is_taken_apart() -> None:
     read = read_head(
-        head("Content-Length: 12", "Accept: a/b", "ACCEPT: c/d", "X-Odd: \t1 \t", "Expect: 100-Continue")
+        head(
+            "Content-Length: 12",
+            "Accept: a/b",
+            "ACCEPT: c/d",
+            "X-Odd: \t1 \t",
+            "Expect: 100-Continue",
+        )
     )
 
     assert (read.method, read.path, read.query_string, read.version) == (

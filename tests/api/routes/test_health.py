@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import replace
+import os
 from pathlib import Path
 
 import onnxruntime
@@ -29,7 +29,13 @@ async def test_a_service_is_ready_when_every_version_is(client: Client) -> None:
     response = await client.get("/readyz")
 
     assert response.status_code == 200
-    assert response.json() == {"ready": True, "draining": False, "models": 6, "not_ready": []}
+    assert response.json() == {
+        "ready": True,
+        "draining": False,
+        "models": 6,
+        "not_ready": [],
+        "refused_folders": [],
+    }
 
 
 async def test_a_service_that_loads_is_alive_and_not_ready(tiny_models_dir: Path) -> None:
@@ -48,8 +54,9 @@ async def test_a_service_that_loads_is_alive_and_not_ready(tiny_models_dir: Path
     } in ready.json()["not_ready"]
 
 
-async def test_a_refused_version_keeps_a_service_from_being_ready(tmp_path: Path) -> None:
-    publish_tiny(tmp_path, PLANE)
+async def test_a_model_without_a_version_that_answers_keeps_a_service_from_being_ready(
+    tmp_path: Path,
+) -> None:
     (publish_tiny(tmp_path, PLANE).folder / "golden.npz").unlink()
     async with open_client(tmp_path) as client:
         response = await client.get("/readyz")
@@ -62,13 +69,56 @@ async def test_a_refused_version_keeps_a_service_from_being_ready(tmp_path: Path
         "not_ready": [
             {
                 "model": "plane",
-                "version": 2,
+                "version": 1,
                 "state": "refused",
                 "reason": "BundleFileMissing: golden.npz is missing",
                 "blocks_readiness": True,
             }
         ],
+        "refused_folders": [],
     }
+
+
+async def test_a_refused_version_beside_one_that_answers_is_listed_and_the_service_ready(
+    tmp_path: Path,
+) -> None:
+    publish_tiny(tmp_path, PLANE)
+    (publish_tiny(tmp_path, PLANE).folder / "golden.npz").unlink()
+    async with open_client(tmp_path) as client:
+        response = await client.get("/readyz")
+
+    assert response.status_code == 200
+    (refused,) = response.json()["not_ready"]
+    assert (refused["version"], refused["state"]) == (2, "refused")
+    assert refused["blocks_readiness"] is False
+
+
+async def test_folders_that_cannot_be_served_are_listed_whatever_their_names(
+    tmp_path: Path,
+) -> None:
+    publish_tiny(tmp_path, PLANE)
+    for name in (b"\xff\xfe", b"Plane", b"a\nb"):
+        folder = os.path.join(os.fsencode(tmp_path), name)  # noqa: PTH118  # not text
+        os.mkdir(folder)  # noqa: PTH102
+        os.mkdir(os.path.join(folder, b"1"))  # noqa: PTH102, PTH118
+    async with open_client(tmp_path) as client:
+        ready = await client.get("/readyz")
+        listed = await client.get("/models")
+        metrics = await client.get("/metrics")
+        answer = await client.answer("encode", inputs=PLANE.rows(1).tolist())
+
+    assert ready.status_code == 503
+    folders = ready.json()["refused_folders"]
+    assert [folder["path"] for folder in folders] == ["Plane/1", "a\\nb/1", "\\xff\\xfe/1"]
+    assert all(folder["blocks_readiness"] for folder in folders)
+    assert listed.json()["refused_folders"][0] == {
+        "path": "Plane/1",
+        "reason": "MisplacedBundle: the name of a model has 1 to 64 lower-case letters, digits and"
+        " hyphens, and begins with a letter or a digit",
+    }
+    assert metrics.status_code == 200
+    assert "latentserve_refused_folders 3.0" in metrics.text
+    assert answer["model"] == "plane"
 
 
 async def test_a_refused_version_that_is_not_required_is_listed_and_the_service_ready(
@@ -95,7 +145,9 @@ async def test_a_version_that_comes_later_and_is_refused_leaves_the_service_read
         damaged = publish_tiny(tmp_path, PLANE)
         (damaged.folder / "golden.npz").unlink()
         first, second = desire_folder(tmp_path).versions
-        await reconciler.reconcile(DesiredState((first, replace(second, required=False))))
+        await reconciler.reconcile(
+            DesiredState((first, second), required_models=frozenset({"plane"}))
+        )
         await client.send(request(path="/readyz", method="GET"))
         response = await client.receive()
 
@@ -119,7 +171,13 @@ async def test_a_service_that_drains_says_so_and_answers_everything_else(
         answer = await client.receive()
 
     assert ready.status == 503
-    assert ready.json() == {"ready": False, "draining": True, "models": 1, "not_ready": []}
+    assert ready.json() == {
+        "ready": False,
+        "draining": True,
+        "models": 1,
+        "not_ready": [],
+        "refused_folders": [],
+    }
     assert alive.status == 200
     assert answer.status == 200
 
@@ -130,7 +188,13 @@ async def test_a_service_without_models_is_not_ready(tmp_path: Path) -> None:
         call = await client.call("encode", inputs=[[1]])
 
     assert response.status_code == 503
-    assert response.json() == {"ready": False, "draining": False, "models": 0, "not_ready": []}
+    assert response.json() == {
+        "ready": False,
+        "draining": False,
+        "models": 0,
+        "not_ready": [],
+        "refused_folders": [],
+    }
     assert expect_problem(call, 404, "model-not-found")["detail"] == "no model is configured"
 
 

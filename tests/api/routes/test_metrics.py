@@ -3,6 +3,7 @@
 import math
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from service.bundle.manifest import SCHEMA_VERSION
 from service.catalog.desired_state import desire_folder
 from service.inference.chained_graph import CHAIN
 from service.inference.session import onnxruntime_version
-from service.metrics.families import FAMILIES, INFO_FAMILIES
+from service.metrics.families import FAMILIES, INFO_FAMILIES, PROCESS_FAMILIES
 from service.settings import Settings
-from tests.api.clients import Client, lifespan, open_client
+from tests.api.clients import Client, lifespan, open_client, quiet_settings
 from tests.bundles import PLANE, STAMP, publish_tiny
 from tests.faulty_model import failing_rows, publish_faulty_model
 
@@ -262,6 +263,28 @@ async def test_workers_are_counted_from_their_status(tiny_models_dir: Path) -> N
     }
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_what_each_process_takes_of_the_machine_is_shown_while_it_runs(
+    tiny_models_dir: Path,
+) -> None:
+    service = create_service(quiet_settings(tiny_models_dir), workers=2)
+    first, _ = service.status.workers
+    first.start()
+    async with Client(service.app) as client:
+        alone = await scrape(client)
+        service.status.set_supervisor()
+        together = await scrape(client)
+        first.end()
+        ended = await scrape(client)
+
+    for family in PROCESS_FAMILIES:
+        assert alone.labels_of(family.name) == [{"worker": "0"}]
+        assert alone.of(family.name, worker="0") > 0
+        workers = sorted(labels["worker"] for labels in together.labels_of(family.name))
+        assert workers == ["0", "supervisor"]
+        assert ended.labels_of(family.name) == [{"worker": "supervisor"}]
+
+
 async def test_histograms_are_cumulative_and_end_with_their_count(tiny_models_dir: Path) -> None:
     async with open_client(tiny_models_dir) as client:
         for rows in (1, 2, 5, 200):
@@ -294,7 +317,7 @@ async def test_openmetrics_is_written_to_those_who_ask_for_it(tiny_models_dir: P
 
 def test_every_metric_is_documented_with_its_labels_and_no_other_is() -> None:
     rows = re.findall(
-        r"^\| `(latentserve_[a-z_]+)` \| (\w+) \|([^|]*)\|", DOCUMENT.read_text(), re.M
+        r"^\| `((?:latentserve|process)_[a-z_]+)` \| (\w+) \|([^|]*)\|", DOCUMENT.read_text(), re.M
     )
     documented = {
         name: (kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows

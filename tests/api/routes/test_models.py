@@ -1,5 +1,8 @@
 """What is loaded, and everything a client needs to use it."""
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -162,7 +165,7 @@ async def test_a_refused_version_is_listed_with_its_reason_and_the_rest_serves(
 
     assert [version["state"] for version in model["versions"]] == ["ready", "refused"]
     assert model["versions"][1]["reason"] == reason
-    assert ready.status_code == 503
+    assert ready.status_code == 200
     assert answer["version"] == 1
     for unavailable in (response, described):
         document = expect_problem(unavailable, 503, "model-unavailable")
@@ -178,14 +181,58 @@ async def test_the_report_is_served_as_it_was_published_and_sandboxed(client: Cl
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_a_report_that_was_changed_since_is_not_served(tmp_path: Path) -> None:
+def changed(folder: Path) -> None:
+    (folder / "report.html").write_bytes(b"<script>alert(1)</script>")
+
+
+def removed(folder: Path) -> None:
+    (folder / "report.html").unlink()
+
+
+def removed_with_its_model(folder: Path) -> None:
+    shutil.rmtree(folder.parent)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (changed, "BundleFileCorrupted: report.html (25 bytes) does not have the digest"),
+        (removed, "BundleFileMissing: report.html is missing"),
+        (removed_with_its_model, "BundleFileMissing: report.html is missing"),
+    ],
+)
+async def test_a_report_that_is_not_there_as_it_was_published_is_gone(
+    change: Callable[[Path], None], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    location = publish_tiny(tmp_path, STAMP)
+    rows = STAMP.rows(1)
+    async with open_client(tmp_path, log_level="warning") as client:
+        change(location.folder)
+        response = await client.get("/models/stamp/report")
+        answer = await client.answer("encode", inputs=rows.tolist())
+
+    document = expect_problem(response, 410, "report-gone")
+    assert document["detail"] == (
+        "the report of version 1 of stamp is not there any more as it was published; the model"
+        " answers as before"
+    )
+    np.testing.assert_allclose(answer["codes"], STAMP.encode(rows), atol=1e-5)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    (logged,) = [line for line in lines if line["event"] == "report gone"]
+    assert logged["reason"].startswith(reason)
+
+
+async def test_of_a_report_no_other_file_is_read(
+    tmp_path: Path,
+) -> None:
     location = publish_tiny(tmp_path, STAMP)
     async with open_client(tmp_path) as client:
-        (location.folder / "report.html").write_bytes(b"<script>alert(1)</script>")
+        for path in location.folder.iterdir():
+            if path.name != "report.html":
+                path.unlink()
         response = await client.get("/models/stamp/report")
 
-    document = expect_problem(response, 500, "internal-error")
-    assert document["detail"] == "The service failed"
+    assert response.content == STAMP.report
 
 
 async def test_a_bundle_without_a_report_says_so(client: Client) -> None:

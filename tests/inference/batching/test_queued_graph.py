@@ -23,7 +23,7 @@ from service.errors import (
 )
 from service.inference.batching.gathering import BatchLimits
 from service.inference.batching.queued_graph import QueuedGraph
-from service.inference.session import Session
+from service.inference.session import RunStop, Session
 from service.request_context import RequestContext
 from tests.bundles import WAVE, tiny_files, tiny_manifest
 from tests.graphs import BAD_ROW, LOOKUP, LOOKUP_SIGNATURE, Array, lookup, lookup_rows
@@ -45,12 +45,12 @@ class WatchedSession(Session):
     def sizes(self) -> list[int]:
         return [len(batch) for batch in self.batches]
 
-    def run(self, *inputs: FloatArray, **options: bool) -> tuple[FloatArray, ...]:
+    def run(self, *inputs: FloatArray, stop: RunStop | None = None) -> tuple[FloatArray, ...]:
         self.batches.append(inputs[0].copy())
         self.entered.release()
         if self.gated:
             self.gate.acquire()
-        return super().run(*inputs, **options)
+        return super().run(*inputs, stop=stop)
 
     async def busy(self) -> None:
         """Wait until a batch has been handed to the worker thread."""
@@ -75,7 +75,7 @@ class Bench:
         *,
         max_rows: int = 10,
         queue_rows: int = 1000,
-        **limits: int,
+        **limits: Any,
     ) -> None:
         self.session = session
         self.graph = QueuedGraph(
@@ -96,7 +96,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(*, gated: bool = True, **limits: int) -> AsyncIterator[Bench]:
+async def bench(*, gated: bool = True, **limits: Any) -> AsyncIterator[Bench]:
     session = WatchedSession(gated=gated)
     with ThreadPoolExecutor(2) as executor:
         try:
@@ -177,15 +177,15 @@ async def test_a_large_request_runs_in_several_batches_and_is_answered_as_one(
 
 async def test_the_rest_of_a_large_request_shares_its_batch_with_what_fits_whole() -> None:
     async with bench() as running:
-        first = await running.occupy()
-        requests = [lookup_rows(count, seed=count) for count in (14, 3, 8)]
-        tasks = [running.submit(rows) for rows in requests]
+        requests = [lookup_rows(count, seed=count) for count in (14, 10, 9, 8, 5)]
+        tasks = [running.submit(requests[0])]
+        await running.session.busy()
+        tasks += [running.submit(rows) for rows in requests[1:]]
         await turns()
         running.session.open()
         answers = await asyncio.gather(*tasks)
-        await first
 
-        assert running.session.sizes == [1, 10, 7, 8]
+        assert running.session.sizes == [10, 10, 9, 8, 9]
         for (answer,), rows in zip(answers, requests, strict=True):
             assert np.array_equal(answer, lookup(rows))
 
@@ -271,7 +271,7 @@ async def test_a_large_exclusive_request_is_cut_the_same_way_whatever_else_waits
         _, (answer,), _ = await asyncio.gather(*tasks)
         await first
 
-        assert running.session.sizes == [1, 4, 10, 10, 3, 4]
+        assert running.session.sizes == [1, 8, 10, 10, 3]
         assert np.array_equal(answer, lookup(inputs))
 
 
@@ -426,7 +426,7 @@ async def test_an_unexpected_fault_fails_its_request_and_nothing_after_it(
 ) -> None:
     async with bench(gated=False) as running:
 
-        def fail(*_: FloatArray) -> tuple[FloatArray, ...]:
+        def fail(*_: FloatArray, **__: object) -> tuple[FloatArray, ...]:
             raise KeyError("of ours")
 
         with monkeypatch.context() as patched:
@@ -444,7 +444,7 @@ async def test_outputs_that_cannot_be_shared_out_fail_their_requests_and_nothing
 ) -> None:
     async with bench(gated=False) as running:
         with monkeypatch.context() as patched:
-            patched.setattr(running.session, "run", lambda *_: (np.float32(0),))
+            patched.setattr(running.session, "run", lambda *_, **__: (np.float32(0),))
             results = await asyncio.gather(
                 *(running.submit(lookup_rows(count)) for count in (2, 3)), return_exceptions=True
             )

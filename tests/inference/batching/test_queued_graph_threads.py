@@ -10,7 +10,7 @@ import pytest
 from service.arrays import FloatArray
 from service.inference.batching.gathering import BatchLimits
 from service.inference.batching.queued_graph import QueuedGraph
-from service.inference.session import Session
+from service.inference.session import RunStop, Session
 from service.request_context import RequestContext
 from tests.graphs import LOOKUP, LOOKUP_SIGNATURE, lookup, lookup_rows
 
@@ -25,11 +25,11 @@ class PlacedSession(Session):
         self.threads: list[int] = []
         self.barrier = threading.Barrier(parties) if parties else None
 
-    def run(self, *inputs: FloatArray, **options: bool) -> tuple[FloatArray, ...]:
+    def run(self, *inputs: FloatArray, stop: RunStop | None = None) -> tuple[FloatArray, ...]:
         self.threads.append(threading.get_ident())
         if self.barrier is not None:
             self.barrier.wait(10)
-        return super().run(*inputs, **options)
+        return super().run(*inputs, stop=stop)
 
 
 async def test_a_batch_below_the_measured_cost_runs_on_the_event_loop() -> None:

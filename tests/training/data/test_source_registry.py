@@ -92,6 +92,7 @@ def test_rows_of_digits_are_brightnesses_of_sixteen_levels() -> None:
     rows = read_rows(source)
 
     assert set(np.unique(rows * 16)) == set(range(17))
+    assert np.median(rows[:, [0, -1]]) == source.describe().input.background == 0  # the borders
     np.testing.assert_array_equal(source.labels()[:10], range(10))
 
 

@@ -10,9 +10,11 @@ import pytest
 
 from service.bundle.storage import read_bundle
 from service.catalog.verification import open_verified_sessions
+from service.inference.sampling import GaussianMixture
 from service.inference.session import SessionOptions
 from training.arrays import FloatArray
 from training.errors import RecipeError
+from training.export.code_density import code_density
 from training.export.exported_model import ExportedModel
 from training.export.fitted_scorer import fit_scorers
 from training.export.scorer import Constants, FittingData, Scorer
@@ -100,6 +102,11 @@ def exported_with_score(scored: TrainedModel) -> ExportedModel:
     return export_model(scored)
 
 
+@pytest.fixture(scope="module")
+def mixture(trained: TrainedModel) -> GaussianMixture:
+    return code_density(trained).mixture
+
+
 def squared_errors(model: TrainedModel, rows: FloatArray) -> np.ndarray:
     return np.square(to_numpy(model.autoencoder.reconstruct(rows)) - rows).astype(np.float64)
 
@@ -134,17 +141,21 @@ def test_a_published_bundle_has_the_score_and_verifies(
     assert deviation < 1e-6
 
 
-def test_a_scorer_is_fitted_to_training_and_validation_rows_only(trained: TrainedModel) -> None:
+def test_a_scorer_is_fitted_to_training_and_validation_rows_only(
+    trained: TrainedModel, mixture: GaussianMixture
+) -> None:
     scorer = StandardizedError()
     with added(NAME, scorer):
-        fit_scorers(with_scores(trained, NAME))
+        fit_scorers(with_scores(trained, NAME), mixture)
 
     assert scorer.fitted_rows == [len(trained.split.train), len(trained.split.validation)]
-    assert set(FittingData.__annotations__) == {"autoencoder", "train", "validation", "random"}
+    assert set(FittingData.__annotations__) == {
+        *("autoencoder", "train", "validation", "mixture", "random"),
+    }
 
 
 def test_batches_are_the_rows_of_a_part_scaled_as_the_network_gets_them(
-    trained: TrainedModel,
+    trained: TrainedModel, mixture: GaussianMixture
 ) -> None:
     seen: list[FloatArray] = []
 
@@ -154,30 +165,38 @@ def test_batches_are_the_rows_of_a_part_scaled_as_the_network_gets_them(
             return {}
 
     with added("recorder", Recorder()):
-        fit_scorers(with_scores(trained, "recorder"))
+        fit_scorers(with_scores(trained, "recorder"), mixture)
 
     assert max(len(rows) for rows in seen) <= 1000
     train = to_numpy(trained.scaling.scale(trained.split.train.rows))
     np.testing.assert_array_equal(np.concatenate(seen), train)
 
 
-def test_draws_of_a_scorer_follow_from_the_recipes_seed(trained: TrainedModel) -> None:
+def test_draws_of_a_scorer_follow_from_the_recipes_seed(
+    trained: TrainedModel, mixture: GaussianMixture
+) -> None:
     with added("draws", FixedDraws()):
         model = with_scores(trained, "draws")
         other = replace(model, recipe=model.recipe.model_copy(update={"seed": 12}))
-        draws = [fit_scorers(chosen)[0].constants["draw"] for chosen in (model, model, other)]
+        draws = [
+            fit_scorers(chosen, mixture)[0].constants["draw"] for chosen in (model, model, other)
+        ]
 
     np.testing.assert_array_equal(draws[0], draws[1])
     assert not np.array_equal(draws[0], draws[2])
 
 
-def test_the_reconstruction_error_has_no_constants(trained: TrainedModel) -> None:
-    (fitted,) = fit_scorers(trained)
+def test_the_reconstruction_error_has_no_constants(
+    trained: TrainedModel, mixture: GaussianMixture
+) -> None:
+    (fitted,) = fit_scorers(with_scores(trained, "reconstruction-error"), mixture)
 
     assert (fitted.name, fitted.constants) == ("reconstruction-error", {})
     assert fitted.graph_name == "scorer-reconstruction-error"
 
 
 def test_an_error_of_an_unknown_score_lists_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match="'surprise' is not a score; there are reconstruction-"):
+    with pytest.raises(
+        RecipeError, match="'surprise' is not a score; there are atypicality, reconstruction-"
+    ):
         scorer_named("surprise")

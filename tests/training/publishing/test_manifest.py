@@ -61,12 +61,13 @@ def test_published_figures_are_in_the_manifest(bundle: Bundle) -> None:
 
 
 def test_calibration_scores_are_ascending_and_counted(bundle: Bundle) -> None:
-    scores = bundle.arrays(CALIBRATION_FILE)["reconstruction-error"]
-
     assert bundle.manifest.anomaly is not None
-    spec = bundle.manifest.anomaly.scores["reconstruction-error"]
-    assert scores.shape == (spec.calibration_rows,) == (300,)
-    assert np.all(np.diff(scores) >= 0)
+    assert bundle.manifest.anomaly.default_score == "atypicality"
+    for name in ("atypicality", "reconstruction-error"):
+        scores = bundle.arrays(CALIBRATION_FILE)[name]
+        spec = bundle.manifest.anomaly.scores[name]
+        assert scores.shape == (spec.calibration_rows,) == (300,)
+        assert np.all(np.diff(scores) >= 0)
 
 
 def test_the_mixture_in_the_bundle_can_be_drawn_from(bundle: Bundle) -> None:
@@ -83,9 +84,11 @@ def test_golden_vectors_cover_every_tensor_of_every_graph(bundle: Bundle) -> Non
 
     assert golden.keys() == {
         *("encoder/inputs", "encoder/codes", "decoder/codes", "decoder/outputs"),
-        "scorer-reconstruction-error/inputs",
-        "scorer-reconstruction-error/scores",
-        "scorer-reconstruction-error/feature_scores",
+        *(
+            f"scorer-{score}/{tensor}"
+            for score in ("atypicality", "reconstruction-error")
+            for tensor in ("inputs", "scores", "feature_scores")
+        ),
     }
 
 

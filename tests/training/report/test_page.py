@@ -190,7 +190,7 @@ def test_the_area_under_the_curve_is_that_of_the_test_rows(
     subject_of: Callable[[str], Subject], page_of: Callable[[str], str]
 ) -> None:
     results = subject_of("denoiser of chosen classes").assessment.results
-    area = roc_auc_score(results.abnormal, results.scores["reconstruction-error"])
+    area = roc_auc_score(results.abnormal, results.scores["atypicality"])
 
     assert f"the area under the curve is {area:.4f}" in page_of("denoiser of chosen classes")
 

@@ -29,7 +29,7 @@ SERIES_PATH_STEPS = 4
 
 def generation_panels(subject: Subject) -> Iterable[Panel]:
     """Show samples, the decoded plane or line of one or two units, and paths between rows."""
-    mixture = subject.assessment.density.mixture
+    mixture = subject.exported.density.mixture
     priors: dict[str, Prior] = {GAUSSIAN_MIXTURE: mixture}
     if subject.variational:
         priors = {STANDARD_NORMAL: StandardNormal(mixture.dimensions), **priors}
@@ -71,7 +71,7 @@ def _sample_panel(subject: Subject, name: str, prior: Prior) -> Panel:
 
 
 def _mixture_panel(subject: Subject) -> Panel:
-    density = subject.assessment.density
+    density = subject.exported.density
     projection = density.mixture.projection_components
     where = ""
     if projection is not None:

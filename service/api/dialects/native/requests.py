@@ -1,49 +1,58 @@
 """From the bytes of a request to checked work."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
-import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from service.api.dialects.dialect import Head, ParsedRequest
+from service.api.dialects.native.bodies import (
+    FormBody,
+    content_type_of,
+    rows_of,
+    split_form,
+    with_white,
+)
 from service.api.dialects.native.calls import Call
+from service.api.dialects.native.remedies import unknown_fields_error
 from service.api.dialects.native.schemas import CallFields, SampleFields
-from service.api.media_types import JSON, readable_types
+from service.api.media_types import FORM, JSON, readable_types
 from service.arrays import FloatArray
 from service.catalog.catalog import Catalog
 from service.catalog.loading import LoadedModel
-from service.errors import FieldError, InvalidInput, TooManyRows, UnsupportedMediaType
-from service.formats.array_formats import ARRAY_FORMATS
+from service.errors import (
+    FieldError,
+    InvalidInput,
+    TooManyRows,
+    UnsupportedMediaType,
+)
 from service.formats.conditions import conditions_array
+from service.formats.form import read_form
 from service.formats.json.body import JsonBody
 from service.formats.json_terms import json_type, pointer_to
-from service.formats.row_format import MAX_ERRORS, RowFormat
-from service.off_loop import require_thread
+from service.formats.row_format import RowFormat
 from service.operations.operation import Work
 from service.operations.table import require
 from service.request_context import RequestContext
 
-_NO_ROWS: FloatArray = np.empty(0, np.float32)
 _LISTS = ("ids",)
-_MAX_ARRAY_BYTES = 4 * 1024 * 1024  # numbers are checked and cast in 2 to 5 ms
 JSON_TEXTS = ("conditions",)
 """Query parameters that are written as JSON."""
 
 
-def parse_request(
+def parse_request(  # noqa: PLR0913, PLR0917  # what a request consists of
     call: Call,
     head: Head,
     media_type: str,
     body: bytes,
     catalog: Catalog,
     context: RequestContext,
-    *,
     max_rows: int,
+    values: dict[str, Any],
 ) -> ParsedRequest:
     """Read a request: fields first, then the model they mean, then the rows it takes.
 
@@ -55,22 +64,28 @@ def parse_request(
         catalog: Finds the model.
         context: Of the request.
         max_rows: Rows of one request at most.
+        values: Takes the values of the fields, for whoever explains an error.
 
     Raises:
         RequestError: One of its kinds.
     """
-    values = _query_values(call.fields, head.query_string)
-    json_body = None
+    values |= _query_values(call.fields, head.query_string)
+    content: JsonBody | FormBody | bytes = body
     if media_type == JSON and (body or call.rows_field or not values):
-        json_body = JsonBody(body, call.rows_field, call.fields.model_fields, max_rows)
-        if twice := values.keys() & json_body.fields.keys():
-            name = min(twice)
-            raise InvalidInput.at(pointer_to(name), "the query and the body both give this field")
-        values |= json_body.fields
-    fields = _validate(call.fields, values)
+        content = JsonBody(body, call.rows_field, call.fields.model_fields, max_rows)
+    elif media_type == FORM:
+        content = _read_form(call, head, body, max_rows)
+    if not isinstance(content, bytes):
+        if values:
+            _merge(values, content.fields)
+        else:
+            values |= content.fields
+    fields = _validate(call, values)
     model = catalog.resolve(fields.model, fields.version)
     row_format = _row_format(call, model, media_type, max_rows)
-    rows = _rows(row_format, media_type, body, json_body)
+    if fields.white is not None:
+        row_format = with_white(row_format, fields.white)
+    rows = rows_of(row_format, media_type, content, head)
     count = _count_rows(fields, rows, max_rows)
     if fields.ids is not None and len(fields.ids) != count:
         raise InvalidInput.at("/ids", f"{len(fields.ids)} ids for {count} rows")
@@ -90,18 +105,6 @@ def _count_rows(fields: CallFields, rows: FloatArray, max_rows: int) -> int:
     return fields.count
 
 
-def _rows(
-    row_format: RowFormat | None, media_type: str, body: bytes, json_body: JsonBody | None
-) -> FloatArray:
-    if row_format is None:
-        return _NO_ROWS
-    if json_body is not None:
-        return json_body.rows(row_format)
-    if len(body) > _MAX_ARRAY_BYTES:
-        require_thread(len(body))
-    return ARRAY_FORMATS[media_type].read(body, row_format)
-
-
 def _row_format(call: Call, model: LoadedModel, media_type: str, max_rows: int) -> RowFormat | None:
     """Say what rows the call takes of this model, if any, or why it takes none like this."""
     key = (call, media_type)
@@ -116,7 +119,7 @@ def _find_row_format(
     require(model.manifest, call.operation)
     is_image = model.manifest.input.kind == "image" and call.rows_field != "codes"
     readable = readable_types(takes_rows=call.rows_field is not None, is_image=is_image)
-    if media_type not in readable:
+    if media_type not in readable and media_type != FORM:
         raise UnsupportedMediaType(
             f"{call.path} of model {model.name} reads {', '.join(readable)}, not {media_type}"
         )
@@ -130,12 +133,29 @@ def _query_values(fields: type[CallFields], query_string: bytes) -> dict[str, An
     """Read the query's texts as what the fields of the same names are."""
     if not query_string:
         return {}
+    pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
+    return _text_values(fields, pairs, "the query contradicts itself in this parameter")
+
+
+def _read_form(call: Call, head: Head, body: bytes, max_rows: int) -> FormBody:
+    """Read a form, whose texts are fields as parameters of the query are."""
+    max_parts = 2 * max_rows + len(call.fields.model_fields)  # a file and an id for every row
+    parts = read_form(body, content_type_of(head) or "", max_parts)
+    texts, files = split_form(parts, call.rows_field, call.fields.model_fields)
+    return FormBody(
+        _text_values(call.fields, texts, "the form contradicts itself in this field"), files
+    )
+
+
+def _text_values(
+    fields: type[CallFields], pairs: Iterable[tuple[str, str]], repeated: str
+) -> dict[str, Any]:
     texts: dict[str, Any] = {}
-    for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
+    for name, value in pairs:
         if name in _LISTS:
             texts.setdefault(name, []).append(value)
-        elif name in texts:
-            raise InvalidInput.at(pointer_to(name), "the query gives this parameter twice")
+        elif texts.get(name, value) != value:
+            raise InvalidInput.at(pointer_to(name), repeated)
         else:
             texts[name] = value
     adapters = _text_adapters(fields)
@@ -170,25 +190,48 @@ def _with_constraints(info: FieldInfo) -> Any:
     return Annotated[annotation, info]
 
 
-def _validate(fields: type[CallFields], values: Mapping[str, Any]) -> CallFields:
+def _merge(values: dict[str, Any], fields: Mapping[str, Any]) -> None:
+    """Add the body's fields to the query's, which may say the same.
+
+    A field that is null says nothing, so that the query's counts. Of two that say the same the
+    body's is kept, as its types are checked.
+
+    Raises:
+        InvalidInput: They contradict each other.
+    """
+    for name in sorted(values.keys() & fields.keys()):
+        if fields[name] is not None and not _say_the_same(values[name], fields[name]):
+            raise InvalidInput.at(
+                pointer_to(name), "the query and the body contradict each other in this field"
+            )
+    values |= {
+        name: value for name, value in fields.items() if value is not None or name not in values
+    }
+
+
+def _say_the_same(in_query: Any, in_body: Any) -> bool:
+    if isinstance(in_query, list) and isinstance(in_body, list):  # a query has no types
+        return list(map(str, in_query)) == list(map(str, in_body))  # pyright: ignore[reportUnknownArgumentType]  # JSON values
+    return in_query == in_body
+
+
+def _validate(call: Call, values: Mapping[str, Any]) -> CallFields:
     if not values:
-        return _without_values(fields)
-    return _validate_values(fields, values)
+        return _without_values(call)
+    return _validate_values(call, values)
 
 
 @cache
-def _without_values(fields: type[CallFields]) -> CallFields:
-    return _validate_values(fields, {})
+def _without_values(call: Call) -> CallFields:
+    return _validate_values(call, {})
 
 
-def _validate_values(fields: type[CallFields], values: Mapping[str, Any]) -> CallFields:
-    if unknown := [name for name in values if name not in fields.model_fields]:
-        detail = f"unknown field; besides rows there are {', '.join(fields.model_fields)}"
-        raise InvalidInput(
-            detail, [FieldError(pointer_to(name), detail) for name in unknown[:MAX_ERRORS]]
-        )
+def _validate_values(call: Call, values: Mapping[str, Any]) -> CallFields:
+    unknown = [name for name in values if name not in call.fields.model_fields]
+    if unknown:
+        raise unknown_fields_error(call, unknown)
     try:
-        return fields.model_validate(values)
+        return call.fields.model_validate(values)
     except ValidationError as error:
         raise _explained(error) from error
 

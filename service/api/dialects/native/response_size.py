@@ -2,6 +2,7 @@
 
 from service.api.dialects.dialect import ParsedRequest
 from service.api.dialects.native.calls import Call
+from service.api.dialects.native.schemas import CallFields, RowFields
 from service.api.media_types import JSON
 from service.errors import ResponseTooLarge
 
@@ -25,21 +26,20 @@ def expected_bytes(
     Raises:
         ResponseTooLarge: The response would have more.
     """
-    decimals = getattr(request.options, "decimals", None)
-    caches, key = request.model.caches, (call, media_type, decimals)
-    if key not in caches:
-        values = call.values_per_row(request.model.manifest)
-        caches[key] = values * _FLOAT_BYTES, values * _bytes_per_value(media_type, decimals)
-    result_bytes, response_bytes = caches[key]
-    if request.rows * response_bytes > max_response_bytes:
+    caches = request.model.caches
+    values = caches.get(call)
+    if values is None:
+        values = caches[call] = call.values_per_row(request.model.manifest)
+    values *= request.rows
+    written = values * (_FLOAT_BYTES if media_type != JSON else _text_bytes(request.options))
+    if written > max_response_bytes:
         raise ResponseTooLarge(
-            f"the response to {request.rows} rows would have about"
-            f" {request.rows * response_bytes} bytes; the limit is {max_response_bytes}"
+            f"the response to {request.rows} rows would have about {written} bytes; the limit is"
+            f" {max_response_bytes}"
         )
-    return request.rows * (result_bytes + response_bytes)
+    return written + values * _FLOAT_BYTES
 
 
-def _bytes_per_value(media_type: str, decimals: int | None) -> int:
-    if media_type != JSON:
-        return _FLOAT_BYTES
+def _text_bytes(options: CallFields) -> int:
+    decimals = options.decimals if isinstance(options, RowFields) else None
     return _EXACT_TEXT_BYTES if decimals is None else decimals + _TEXT_BYTES_BESIDE_DECIMALS

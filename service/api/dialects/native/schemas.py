@@ -60,6 +60,11 @@ class CallFields(BaseModel):
         description="For conditional models: each condition's value, one for all rows or one"
         " per row.",
     )
+    white: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
+        None,
+        description="For pictures of 16 bits a sample: the sample that is white, such as 4095 for"
+        " data of 12 bits; by default 65535.",
+    )
 
     def options(self) -> Any:
         """Return what the operation takes besides rows and conditions."""
@@ -107,14 +112,15 @@ class SampleFields(RowFields):
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = Field(
         None, description="Seed of the draw; the same seed gives the same response."
     )
-    temperature: Annotated[float, Field(ge=0, le=100)] = Field(
+    temperature: Annotated[float, Field(ge=0, le=100)] | None = Field(
         1.0, description="Scale of the deviations from the prior's means."
     )
     prior: str | None = Field(None, description="Name of the prior; else the model's default.")
 
     def options(self) -> SampleOptions:
         """Return what the operation takes."""
-        return SampleOptions(self.count, self.seed, self.temperature, self.prior)
+        temperature = 1.0 if self.temperature is None else self.temperature
+        return SampleOptions(self.count, self.seed, temperature, self.prior)
 
 
 class InputsRequest(RowFields, defer_build=True):

@@ -13,8 +13,12 @@ from threadpoolctl import threadpool_limits
 
 from service.inference.sampling import GaussianMixture
 from training.arrays import FloatArray
+from training.data.splitting import Part
+from training.export.scorer import ScaledRows
+from training.fitting.trained_model import TrainedModel
 from training.recipe.recipe import CodeDensityPart
 from training.seeds import Stream, derived_seed, generator
+from training.tensors import to_numpy
 
 MAX_DIMENSIONS = 64
 # Relative to the mean variance; keeps covariances of nearly constant units positive definite.
@@ -41,6 +45,17 @@ class CodeDensity:
     def components(self) -> int:
         """Number of normal distributions in the mixture."""
         return len(self.mixture.weights)
+
+
+def code_density(model: TrainedModel) -> CodeDensity:
+    """Fit the density of a trained model's codes as its recipe states."""
+    split, recipe = model.split, model.recipe
+    return fit_code_density(
+        _codes(model, split.train),
+        _codes(model, split.validation),
+        recipe.code_density,
+        recipe.seed,
+    )
 
 
 def fit_code_density(
@@ -86,6 +101,14 @@ def fit_code_density(
             1.0 if projection is None else float(projection.explained_variance_ratio_.sum())
         ),
     )
+
+
+def _codes(model: TrainedModel, part: Part) -> FloatArray:
+    encodings = [
+        to_numpy(model.autoencoder.encode(rows, conditions)[0])
+        for rows, conditions in ScaledRows(part, model.scaling).batches()
+    ]
+    return np.concatenate(encodings)
 
 
 def _flat(codes: FloatArray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.evaluation.code_density import MAX_DIMENSIONS, CodeDensity, fit_code_density
+from training.export.code_density import MAX_DIMENSIONS, CodeDensity, fit_code_density
 from training.recipe.recipe import CodeDensityPart
 
 SIZES = CodeDensityPart(components=(1, 2, 3, 4, 5, 6, 8))
