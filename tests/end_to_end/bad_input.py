@@ -140,7 +140,7 @@ BODIES = (
     Case(
         "10 MB of nested brackets",
         400,
-        f"the body is nested too deeply; {PUT_INTO_A_FIELD}",
+        f"the body is a list; a JSON object is expected; {PUT_INTO_A_FIELD}",
         text(b"[" * (TEN_MEGABYTES // 2) + b"]" * (TEN_MEGABYTES // 2)),
     ),
     Case(
@@ -151,8 +151,8 @@ BODIES = (
     ),
     Case(
         "10 MB of nested brackets for inputs",
-        400,
-        "the body is nested too deeply",
+        422,
+        "row 0 is not an array of numbers; model plane takes 4",
         rows_of("[" * (TEN_MEGABYTES // 2) + "]" * (TEN_MEGABYTES // 2)),
     ),
     Case(

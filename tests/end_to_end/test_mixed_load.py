@@ -266,7 +266,7 @@ def test_a_large_answer_of_bare_numbers_arrives_whole(
     for response in responses:
         assert response is not None
         assert response.status_code == 200, response.text
-        assert int(response.headers["content-length"]) == values.nbytes > 2**19
+        assert len(response.content) == values.nbytes > 2**19
         expect_answer(response, plan, values)
 
 

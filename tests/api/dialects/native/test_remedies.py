@@ -98,7 +98,7 @@ async def test_an_option_by_another_name_is_told_its_own(
             {"codes": [[1, 2]]},
             (
                 "unknown field; codes go to POST /decode;"
-                " /encode takes inputs, model, version, ids, conditions, decimals"
+                " /encode takes inputs, model, version, ids, conditions, white, decimals"
             ),
         ),
         (
@@ -116,7 +116,7 @@ async def test_an_option_by_another_name_is_told_its_own(
             {"inputs": ROWS, "fpr": 0.1},
             (
                 "unknown field; false_positive_rate is a field of POST /anomaly-score;"
-                " /encode takes inputs, model, version, ids, conditions, decimals"
+                " /encode takes inputs, model, version, ids, conditions, white, decimals"
             ),
         ),
         (
@@ -124,7 +124,8 @@ async def test_an_option_by_another_name_is_told_its_own(
             {"inputs": ROWS, "decimals": 2},
             (
                 "unknown field; decimals is a field of other calls; /anomaly-score takes inputs,"
-                " model, version, ids, conditions, score, false_positive_rate, false_discovery_rate"
+                " model, version, ids, conditions, white, score, false_positive_rate,"
+                " false_discovery_rate"
             ),
         ),
         (
@@ -141,7 +142,7 @@ async def test_an_option_by_another_name_is_told_its_own(
             (
                 "row 0 is an object; a list of values is expected; this looks like the Open"
                 " Inference Protocol (V2), whose tensors are not read here:"
-                " /encode takes inputs, model, version, ids, conditions, decimals"
+                " /encode takes inputs, model, version, ids, conditions, white, decimals"
             ),
         ),
     ],
@@ -168,8 +169,8 @@ async def test_rows_in_the_query_go_into_the_body(client: Client) -> None:
             "sample",
             "[2]",
             (
-                "/sample takes model, version, ids, conditions, decimals, count, seed, temperature,"
-                " prior"
+                "/sample takes model, version, ids, conditions, white, decimals, count, seed,"
+                " temperature, prior"
             ),
         ),
         ("encode", json.dumps(json.dumps({"inputs": ROWS})), "it is text: was JSON encoded twice?"),
