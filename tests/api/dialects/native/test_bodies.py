@@ -47,6 +47,10 @@ PIXELS = np.arange(24, dtype=np.uint8).reshape(6, 4) * 10
 STAMPS = np.stack([PIXELS, 255 - PIXELS])
 ROWS = STAMPS[..., None].astype(np.float32) / np.float32(255)
 URL_FORM = "application/x-www-form-urlencoded"
+NO_OBJECT = (
+    "the body is a list; a JSON object is expected; put the list of rows into a field:"
+    ' {"inputs": [...]}'
+)
 # Large enough to be compressed whatever the values are.
 LARGE = tiny_model("large", "image", (64, 64, 1))
 
@@ -299,9 +303,7 @@ async def test_an_array_file_is_told_by_its_first_bytes(
         (JSON, "{}".encode("utf-16"), 415,
          "the body is not JSON; it is text in UTF-16: send UTF-8"),
         (JSON, b"nonsense", 400, "the body is not valid JSON"),
-        (JSON, b"[1]", 400,
-         "the body is a list; a JSON object is expected;"
-          ' put the list of rows into a field: {"inputs": [...]}'),
+        (JSON, b"[1]", 400, NO_OBJECT),
         (PNG, b"GIF89a", 415, "this is a GIF file; send PNG or JPEG"),
         (PNG, b"{}", 400, "the body is not a PNG or JPEG file"),
         (NPY, picture(), 415,
