@@ -183,7 +183,9 @@ class Client:
         """Whether everything that has come is answered."""
         if isinstance(self.protocol, Connection):
             connection = self.protocol
-            return not (connection._held or connection.is_answering or connection._body)
+            return not (
+                connection._framing.held or connection.is_answering or connection._framing.body
+            )
         cycle = cast("Any", self.protocol.cycle)
         return cycle is None or cycle.response_complete
 
@@ -194,8 +196,8 @@ class Client:
             if connection.exchange is not None:
                 return connection.exchange.body_received
             if connection.application is not None:
-                return connection._body is None
-            return bool(connection._held)
+                return connection._framing.body is None
+            return bool(connection._framing.held)
         return bool(self.protocol.pipeline) or not cast("Any", self.protocol.cycle).more_body
 
 

@@ -22,16 +22,9 @@ from uvicorn.server import ServerState
 
 from service.api.exchange import ClientGoneError, Exchange
 from service.api.http1.application import ApplicationExchange, scope_of
-from service.api.http1.chunked_body import ChunkedBody
 from service.api.http1.connection_watch import NEVER, ConnectionWatch
-from service.api.http1.length_body import LengthBody
-from service.api.http1.request_head import (
-    END_OF_HEAD,
-    MAX_HEAD_BYTES,
-    PartialHead,
-    RequestHead,
-    read_head,
-)
+from service.api.http1.framing import Framing
+from service.api.http1.request_head import RequestHead
 from service.api.http1.response_writer import ResponseWriter
 from service.api.middleware import Application
 from service.api.pipeline import Pipeline, Reply
@@ -43,7 +36,6 @@ from service.errors import (
 )
 from service.process_status import WorkerStatus
 
-_MAX_KEPT_HEAD_BYTES = 1024
 _MAX_PIECES = 1000  # tiny ones take twenty times the memory of their bytes
 
 
@@ -94,13 +86,9 @@ class Connection(asyncio.Protocol):
         self._peer: object = None
         self._writer = cast("ResponseWriter", None)
         self._context = contextvars.copy_context()
-        self._partial_head: PartialHead | None = None
-        self._last_raw_head = b""  # clients send the same head over and over
-        self._last_head: RequestHead | None = None
-        self._body: LengthBody | ChunkedBody | None = None  # what is missing of it is on its way
+        self._framing = Framing()
         self._pieces: list[bytes | bytearray] = []
         self._received_bytes = self._received_before = 0
-        self._held = b""
         self._awaits_turn = False
         self._lingering = False
         self.due = NEVER
@@ -125,7 +113,7 @@ class Connection(asyncio.Protocol):
         self.due = time.monotonic() + self._limits.head_seconds
         self._watch.add(self)
         if (refusal := self._watch.refuse_surplus()) is not None:
-            self._refuse(refusal)
+            self.refuse(refusal)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's protocol
         """Interrupt the open request, whose client has gone."""
@@ -133,8 +121,7 @@ class Connection(asyncio.Protocol):
         self._status.closed()
         self._watch.remove(self)
         self._writer.resume()
-        self._held = b""
-        self._partial_head = None
+        self._framing.stop()
         if self.exchange is not None:
             self.exchange.interrupt(ClientGoneError())
         if self.application is not None:
@@ -143,12 +130,12 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has come."""
-        if self._lingering:
-            return
-        if self._held:
-            self._held += data  # from before reading was paused
-        else:
-            self._read(data)
+        framing = self._framing
+        framing.read(data, self)
+        if framing.held:
+            self._transport.pause_reading()
+        elif framing.body is not None:
+            self._share_turn(len(data))
 
     def pause_writing(self) -> None:
         """Begin no further request: the client does not read its responses."""
@@ -157,9 +144,9 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on with what waited for the client to read."""
         self._writer.resume()
-        if not self._transport.is_closing():
-            if not self.is_answering:
-                self._rest()
+        if not (self.is_answering or self._transport.is_closing()):
+            self._framing.waits = False
+            self._rest()
             self._read_held()
 
     # What the server calls
@@ -179,12 +166,12 @@ class Connection(asyncio.Protocol):
                 self.due = now + self._limits.stall_seconds
             else:
                 self._transport.abort()
-        elif self._body is not None and self.is_answering:
+        elif self._framing.body is not None and self.is_answering:
             self._check_body(now)
         elif self._awaits_turn:
             self.due = now + self._limits.stall_seconds
-        elif self._partial_head is not None:
-            self._refuse(TransferTooSlow("the request's head did not come in time"))
+        elif self._framing.is_in_head:
+            self.refuse(TransferTooSlow("the request's head did not come in time"))
         elif not self.is_answering:  # nothing came, or the rest of a refused body did not end
             self._hang_up()
 
@@ -193,81 +180,79 @@ class Connection(asyncio.Protocol):
         """Whether a request is open."""
         return self.exchange is not None or self.application is not None
 
-    # Reading
-
-    def _read(self, data: bytes) -> None:
-        """Read requests until one has to wait for the response before it, or for more bytes."""
-        position = 0
-        if (partial := self._partial_head) is not None:
-            self._keep_head(partial, data)
-            if not partial.is_whole or self._lingering:
-                return
-            data, self._partial_head = partial.content, None
-        while position < len(data) and not (self._lingering or self._transport.is_closing()):
-            if self._body is not None:
-                position = self._read_body(self._body, data, position)
-            elif self.exchange is not None or self.is_answering or self._writer.is_paused:
-                self._held = data[position:]
-                self._transport.pause_reading()
-                return
-            else:
-                position = self._read_head(data, _skip_line_ends(data, position))
-
     def _read_held(self) -> None:
         """Read what waited for a response, or for the client to read."""
-        held, self._held = self._held, b""
-        if held and not self._transport.is_closing():
+        framing = self._framing
+        if framing.held and not self._transport.is_closing():
             self._transport.resume_reading()
-            self._read(held)
+            framing.read_held(self)
+            if framing.held:
+                self._transport.pause_reading()
 
-    def _read_head(self, data: bytes, position: int) -> int:
-        end = data.find(END_OF_HEAD, position) + len(END_OF_HEAD)
-        if end >= len(END_OF_HEAD):
-            head = self._parse(data[position:end])
-            return end if head is None else self._begin(head, data, end)
-        if position < len(data):
-            self._partial_head = PartialHead()
-            self.due = time.monotonic() + self._limits.head_seconds
-            self._keep_head(self._partial_head, data[position:])
-        return len(data)
+    # What the framing calls
 
-    def _keep_head(self, partial: PartialHead, data: bytes) -> None:
-        """Keep the beginning of a head, unless it is too long or not one at all."""
-        partial.add(data)
-        if partial.is_malformed or (len(partial) > MAX_HEAD_BYTES and not partial.is_whole):
-            self._parse(partial.content)  # which says what is wrong
-
-    def _parse(self, raw_head: bytes) -> RequestHead | None:
-        """Parse a head, or say why what came is none."""
-        head = self._last_head
-        if raw_head != self._last_raw_head or head is None:
-            try:
-                head = read_head(raw_head)
-            except RequestError as error:
-                self._refuse(error)
-                return None
-            if len(raw_head) <= _MAX_KEPT_HEAD_BYTES:
-                self._last_raw_head, self._last_head = raw_head, head
-        return head
-
-    def _begin(self, head: RequestHead, data: bytes, position: int) -> int:
-        """Begin a request whose body begins at a position; return the position behind it."""
+    def begin(self, head: RequestHead, body: bytes | None) -> None:
+        """Begin a request, with its body if all of it is there."""
         self.due = NEVER
         writer = self._writer
         writer.keep_alive = head.keep_alive and not self._watch.is_leaving
         writer.is_old_client = head.version == "1.0"
-        end = position + head.body_bytes
-        if end <= len(data) and not head.is_chunked:
-            self._open(head, data[position:end])
-            return end
-        self._body = ChunkedBody(MAX_HEAD_BYTES) if head.is_chunked else LengthBody(head.body_bytes)
         self._received_before = self._received_bytes
-        self._open(head, None)
-        if not (self._lingering or self._transport.is_closing()):
+        self._open(head, body)
+        if body is None and not (self._lingering or self._transport.is_closing()):
             limits = self._limits
             seconds = limits.stall_seconds if self.is_answering else limits.discard_seconds
             self.due = time.monotonic() + seconds
-        return position
+
+    def take(self, piece: bytes) -> None:
+        """Take a piece of a body, of which nothing is kept once its request has been answered."""
+        self._received_bytes += len(piece)
+        exchange = self.exchange
+        if self.application is not None:
+            self.application.feed(piece)
+        elif exchange is not None and not exchange.body_received:
+            try:
+                self._pipeline.receive(exchange, len(piece))
+            except RequestError as error:
+                self._reject(exchange, error)
+                return
+            self._pieces.append(piece)
+            if len(self._pieces) > _MAX_PIECES:
+                self._pieces = [_join(self._pieces)]
+
+    def end_body(self) -> None:
+        """Take that all of a body has come."""
+        self.due = NEVER
+        if self.application is not None:
+            self.application.end_body()
+        elif self.exchange is None:
+            self._rest()
+        elif not self.exchange.body_received:
+            self._start_work(self.exchange)
+
+    def wait_for_head(self, since: float) -> None:
+        """Give the rest of a head its time."""
+        self.due = since + self._limits.head_seconds
+
+    def refuse(self, error: LatentServeError) -> None:
+        """Answer what is no request, or none that can be read to its end."""
+        self.application = None
+        self._writer.keep_alive = False
+        self._writer.write_reply(self._pipeline.refuse(error, self._peer))
+        self._hang_up(reads_on=True)
+
+    def refuse_body(self, error: RequestError) -> None:
+        """Refuse an open request whose body cannot be read to its end."""
+        self._writer.keep_alive = False
+        if self.exchange is not None:
+            self.exchange.interrupt(error)
+        elif self.application is not None and not self.application.response_begun:
+            self.application.lose_client()
+            self.refuse(error)
+        else:
+            self._hang_up()
+
+    # Requests
 
     def _open(self, head: RequestHead, body: bytes | None) -> None:
         """Open a request, with its body if all of it is there."""
@@ -302,28 +287,6 @@ class Connection(asyncio.Protocol):
         self._server_state.tasks.add(task)  # the server waits for them, and cancels them at its end
         task.add_done_callback(self._server_state.tasks.discard)
 
-    def _read_body(self, body: LengthBody | ChunkedBody, data: bytes, position: int) -> int:
-        """Take a piece of a body, of which nothing is kept once its request has been answered."""
-        try:
-            position = body.feed(data, position)
-        except RequestError as error:
-            self._stop_reading(error)
-            return len(data)
-        for piece in body.take_content():
-            self._take(piece)
-        if not body.is_complete:
-            self._share_turn(len(data))
-        else:
-            self._body = None
-            self.due = NEVER
-            if self.application is not None:
-                self.application.end_body()
-            elif self.exchange is None:
-                self._rest()
-            elif not self.exchange.body_received:
-                self._start_work(self.exchange)
-        return position
-
     def _share_turn(self, body_bytes: int) -> None:
         """Read on in a later turn of the event loop if this one has read enough."""
         turns = self._pipeline.turns
@@ -340,21 +303,6 @@ class Connection(asyncio.Protocol):
         if not (is_full or self._transport.is_closing()):
             self._transport.resume_reading()
 
-    def _take(self, piece: bytes) -> None:
-        self._received_bytes += len(piece)
-        exchange = self.exchange
-        if self.application is not None:
-            self.application.feed(piece)
-        elif exchange is not None and not exchange.body_received:
-            try:
-                self._pipeline.receive(exchange, len(piece))
-            except RequestError as error:
-                self._reject(exchange, error)
-                return
-            self._pieces.append(piece)
-            if len(self._pieces) > _MAX_PIECES:
-                self._pieces = [_join(self._pieces)]
-
     def _check_body(self, now: float) -> None:
         """Wait for the rest of a body if it goes on, else end its request."""
         progress = self._received_bytes - self._received_before
@@ -363,7 +311,7 @@ class Connection(asyncio.Protocol):
         application = self.application
         is_held_back = self._awaits_turn or (application is not None and application.is_full)
         if progress < self._limits.min_progress_bytes and not is_held_back:
-            self._stop_reading(TransferTooSlow("the request's body stopped coming"))
+            self.refuse_body(TransferTooSlow("the request's body stopped coming"))
 
     # Answering
 
@@ -404,7 +352,12 @@ class Connection(asyncio.Protocol):
         self._server_state.total_requests += 1
         if not self._writer.keep_alive:
             self._hang_up()
-        elif self._held and not self._writer.is_paused:
+            return
+        if self._writer.is_paused:
+            self._rest()
+            return
+        self._framing.waits = False
+        if self._framing.held:
             # Not in the task's own context: the next request would see what this one set.
             asyncio.get_running_loop().call_soon(self._read_held, context=self._context)
         else:
@@ -413,32 +366,13 @@ class Connection(asyncio.Protocol):
     def _rest(self) -> None:
         """Wait for a request, or for what has to come before one; no request is open."""
         limits = self._limits
-        if self._body is not None:
+        if self._framing.body is not None:
             seconds = limits.discard_seconds
         elif self._writer.is_paused:
             seconds = limits.stall_seconds
         else:
             seconds = limits.keep_alive_seconds
         self.due = time.monotonic() + seconds
-
-    def _refuse(self, error: LatentServeError) -> None:
-        """Answer what is no request, or none that can be read to its end."""
-        self._partial_head = None
-        self.application = None
-        self._writer.keep_alive = False
-        self._writer.write_reply(self._pipeline.refuse(error, self._peer))
-        self._hang_up(reads_on=True)
-
-    def _stop_reading(self, error: RequestError) -> None:
-        """Refuse an open request whose body cannot be read to its end."""
-        self._writer.keep_alive = False
-        if self.exchange is not None:
-            self.exchange.interrupt(error)
-        elif self.application is not None and not self.application.response_begun:
-            self.application.lose_client()
-            self._refuse(error)
-        else:
-            self._hang_up()
 
     def _hang_up(self, *, reads_on: bool = False) -> None:
         """Close the connection when everything has been written.
@@ -449,8 +383,10 @@ class Connection(asyncio.Protocol):
         if self._transport.is_closing() or self._lingering:
             return
         limits, now = self._limits, time.monotonic()
-        if (reads_on or self._body is not None) and self._transport.can_write_eof():
-            self._lingering, self._held = True, b""
+        reads_on |= self._framing.body is not None
+        self._framing.stop()
+        if reads_on and self._transport.can_write_eof():
+            self._lingering = True
             self._transport.resume_reading()
             self._transport.write_eof()
             self.due = now + limits.linger_seconds
@@ -482,7 +418,7 @@ class Connection(asyncio.Protocol):
 
     def set_reading(self, *, reading: bool) -> None:
         """Read from the socket, or leave what comes to the system."""
-        if reading and not self._held:
+        if reading and not self._framing.held:
             self._transport.resume_reading()
         elif not reading:
             self._transport.pause_reading()
@@ -501,7 +437,7 @@ class Connection(asyncio.Protocol):
         if application.response_begun:
             self._transport.abort()
         else:
-            self._refuse(error)
+            self.refuse(error)
 
 
 if sys.version_info >= (3, 12):
@@ -515,13 +451,6 @@ else:
     def _start_task(work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine in a task, from the loop's next turn on."""
         asyncio.get_running_loop().create_task(work)
-
-
-def _skip_line_ends(data: bytes, position: int) -> int:
-    """Skip the line ends that some clients send between two requests."""
-    while position < len(data) and data[position] in b"\r\n":
-        position += 1
-    return position
 
 
 def _join(pieces: list[bytes | bytearray]) -> bytearray:

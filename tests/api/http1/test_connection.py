@@ -367,7 +367,7 @@ async def test_a_client_that_does_not_read_is_not_read_from(tiny_models_dir: Pat
         assert not client.transport.is_reading()
         assert client.connection._writer.is_paused
         assert client.transport.get_write_buffer_size() < 2**20
-        assert len(client.connection._held) < 2**20
+        assert len(client.connection._framing.held) < 2**20
 
         reads = True
         answers = [await client.receive() for _ in range(sent)]
@@ -383,7 +383,7 @@ async def test_a_client_that_leaves_with_requests_in_turn_is_forgotten(
 ) -> None:
     async with faulty_server.connect() as client:
         await client.deliver(SLOW, GOOD + GOOD)
-        assert client.connection._held == GOOD + GOOD
+        assert client.connection._framing.held == GOOD + GOOD
     await until(lambda: not faulty_server.tasks())
     assert not faulty_server.is_open(client.protocol)
 
