@@ -4,6 +4,7 @@ Rows of different clients share a batch: an answer must not depend on which rows
 many they are, and where in the batch the row is.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -16,7 +17,11 @@ _EXTREME = np.float32(1e30)
 
 
 def check_row_independence(
-    session: Session, inputs: Sequence[FloatArray], tolerance: float, max_rows: int
+    session: Session,
+    inputs: Sequence[FloatArray],
+    tolerance: float,
+    max_rows: int,
+    max_run_seconds: float = float("inf"),
 ) -> None:
     """Compare what a graph answers to rows alone with what it answers to them in other batches.
 
@@ -29,15 +34,19 @@ def check_row_independence(
         inputs: The golden rows, an array per input.
         tolerance: Allowed deviation, relative to ``max(1, max |answer|)``.
         max_rows: Size of the largest batch.
+        max_run_seconds: Time of the largest batch, about; it has fewer rows where they take longer.
 
     Raises:
         RowsNotIndependent: An answer differs by more.
         InferenceFailed: The graph fails on a golden row, or does not give one row per row.
     """
     count = len(inputs[0])
+    started = time.perf_counter()
     alone = [session.run(*(array[row : row + 1] for array in inputs)) for row in range(count)]
     expected = tuple(np.concatenate(column) for column in zip(*alone, strict=True))
     scales = [max(1.0, float(np.abs(column).max())) for column in expected]
+    seconds_per_row = (time.perf_counter() - started) / count
+    max_rows = int(min(max_rows, max_run_seconds / seconds_per_row))
     for what, rows, filler in _batches(count, max_rows):
         batch = [_filled(array, rows, filler) for array in inputs]
         try:

@@ -73,12 +73,15 @@ def replay_golden(bundle: Bundle) -> float:
     return verify_bundle(bundle, _MAX_BATCH_ROWS)
 
 
-def verify_bundle(bundle: Bundle, max_batch_rows: int) -> float:
+def verify_bundle(
+    bundle: Bundle, max_batch_rows: int, max_run_seconds: float = float("inf")
+) -> float:
     """Do what has to succeed before a bundle is opened by a process that serves.
 
     Args:
         bundle: A bundle read from disk.
         max_batch_rows: Largest batch that its graphs are run with.
+        max_run_seconds: Time of the largest batch, about; it has fewer rows where they take longer.
 
     Returns:
         The largest deviation, relative to ``max(1, max |golden|)``.
@@ -88,12 +91,15 @@ def verify_bundle(bundle: Bundle, max_batch_rows: int) -> float:
         InferenceFailed: A graph fails on a golden row, or does not give one row per row.
     """
     sessions, deviation = open_verified_sessions(bundle, SessionOptions(threads=1))
-    check_rows_independent(sessions, bundle, max_batch_rows)
+    check_rows_independent(sessions, bundle, max_batch_rows, max_run_seconds)
     return deviation
 
 
 def check_rows_independent(
-    sessions: Mapping[str, Session], bundle: Bundle, max_batch_rows: int
+    sessions: Mapping[str, Session],
+    bundle: Bundle,
+    max_batch_rows: int,
+    max_run_seconds: float = float("inf"),
 ) -> None:
     """Check that no graph answers a golden row otherwise when other rows are beside it.
 
@@ -101,6 +107,7 @@ def check_rows_independent(
         sessions: The graphs of a bundle, by name.
         bundle: The bundle, for its golden rows.
         max_batch_rows: Size of the largest batch.
+        max_run_seconds: As ``verify_bundle``.
 
     Raises:
         RowsNotIndependent: One does.
@@ -109,7 +116,8 @@ def check_rows_independent(
     golden = bundle.arrays(GOLDEN_FILE)
     for name, session in sessions.items():
         inputs = golden_inputs(name, session.signature, golden)
-        check_row_independence(session, inputs, _tolerance(session), max_batch_rows)
+        limits = max_batch_rows, max_run_seconds
+        check_row_independence(session, inputs, _tolerance(session), *limits)
 
 
 def golden_key(graph: str, tensor: str) -> str:

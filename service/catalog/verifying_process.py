@@ -24,6 +24,7 @@ from service.bundle.storage import MAX_BUNDLE_BYTES, BundleLocation, read_bundle
 from service.catalog.verification import verify_bundle
 from service.errors import LatentServeError, VerificationFailed
 
+_MAX_RUN_SECONDS = 0.02  # of a run that proves rows independent: the start waits for it
 _MAX_VERDICT_BYTES = 65_536
 _READ_BYTES = 65_536
 _PR_SET_PDEATHSIG = 1
@@ -212,7 +213,7 @@ def _verify_and_exit(
 def _verdict_on(location: BundleLocation, limits: VerificationLimits) -> Verdict:
     try:
         bundle = read_bundle(location, limits.max_bundle_bytes)
-        verify_bundle(bundle, limits.max_batch_rows)
+        verify_bundle(bundle, limits.max_batch_rows, _MAX_RUN_SECONDS)
     except Exception as error:  # noqa: BLE001  # whatever it is, this bundle is refused for it
         if any(sign in f"{error!r} {error.__cause__!r}" for sign in _OUT_OF_MEMORY):
             return _failed(

@@ -10,6 +10,7 @@ from service.arrays import FloatArray
 from service.inference.session import Runnable
 
 _REPETITIONS = 3
+_ENOUGH_SECONDS = 0.01  # of runs with one batch
 _MAX_RUN_SECONDS = 0.02
 _MIN_RELATIVE_SPEED = 0.9
 
@@ -84,12 +85,24 @@ def measure_batch_costs(
     rows = 1
     while rows <= max_batch_rows:
         batch = [np.resize(array, (rows, *array.shape[1:])) for array in inputs]
-        costs[rows] = min(_timed(session, batch) for _ in range(_REPETITIONS))
+        costs[rows] = _measured(session, batch)
         if costs[rows] > _MAX_RUN_SECONDS:
             break
         rows *= 2
     session.run_and_release_memory(*(array[:1] for array in inputs))
     return BatchCosts(costs)
+
+
+def _measured(session: Runnable, batch: Sequence[FloatArray]) -> float:
+    """Return the shortest of some runs; of long ones few, since loading waits for them."""
+    seconds = [_timed(session, batch)]
+    while len(seconds) < _REPETITIONS and sum(seconds) < _ENOUGH_SECONDS:
+        seconds.append(_timed(session, batch))
+    if (
+        min(seconds) > _MAX_RUN_SECONDS
+    ):  # it ends the growth: once more, if something was in its way
+        seconds.append(_timed(session, batch))
+    return min(seconds)
 
 
 def _timed(session: Runnable, batch: Sequence[FloatArray]) -> float:
