@@ -2,7 +2,10 @@
 
 import asyncio
 import csv
+import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
@@ -78,7 +81,8 @@ def models(models_dir: ModelsDir = _DEFAULT_MODELS_DIR) -> None:
         )
     for folder in survey.refused:
         table.add_row(folder.path, "", "", "", "", f"refused: {folder.reason}")
-    Console().print(table)
+    with _writing():
+        Console().print(table)
     if survey.ignored:
         typer.echo(f"ignored: {', '.join(survey.ignored)}", err=True)
     if survey.misplaced:
@@ -103,11 +107,12 @@ def score(
     decision = score_file(
         rows, models_dir, name=model, version=version, false_positive_rate=false_positive_rate
     )
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["row", "score", "p_value", "anomaly"])
     columns = (decision.scores, decision.p_values, decision.anomalies)
-    for number, (value, p_value, anomaly) in enumerate(zip(*columns, strict=True)):
-        writer.writerow([number, f"{value:.9g}", f"{p_value:.9g}", int(anomaly)])
+    with _writing():
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(["row", "score", "p_value", "anomaly"])
+        for number, (value, p_value, anomaly) in enumerate(zip(*columns, strict=True)):
+            writer.writerow([number, f"{value:.9g}", f"{p_value:.9g}", int(anomaly)])
     for warning in decision.warnings:
         typer.echo(warning, err=True)
 
@@ -124,6 +129,20 @@ def main() -> None:
         raise SystemExit(ADDRESS_UNAVAILABLE if unavailable else UNUSABLE) from error
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise SystemExit(INTERRUPTED) from None
+
+
+@contextmanager
+def _writing() -> Generator[None]:
+    """Say in one sentence why the output cannot be written, such as to a full disk."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has read enough: the command line ends quietly
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered
+        typer.echo(f"latentserve: the output cannot be written: {error.strerror}", err=True)
+        raise typer.Exit(1) from error
 
 
 def _print_any_text() -> None:

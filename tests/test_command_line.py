@@ -259,3 +259,23 @@ def test_the_installed_program_ends_with_status_2(tmp_path: Path) -> None:
     assert run.returncode == 2
     assert run.stderr.startswith("latentserve: the models folder")
     assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
+@pytest.mark.parametrize("command", ["models", "score"])
+def test_an_output_that_cannot_be_written_is_one_sentence(
+    command: str, tiny_models_dir: Path, rows_file: Path
+) -> None:
+    options = ["--model", "plane", rows_file] if command == "score" else []
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "service", command, "--models", tiny_models_dir, *options],
+            cwd=Path(__file__).parents[1],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert run.returncode == 1
+    assert run.stderr == "latentserve: the output cannot be written: No space left on device\n"

@@ -35,6 +35,7 @@ from service.api.turns import Turns
 from service.catalog.reconciler import Reconciler
 from service.errors import (
     BodyTooLarge,
+    InferenceFailed,
     LatentServeError,
     MethodNotAllowed,
     QueueFull,
@@ -269,13 +270,21 @@ class Pipeline:
         return in_query or one_model or exchange.media_type != JSON
 
     def reject(self, exchange: Exchange, error: BaseException) -> Reply:
-        """Finish a request that failed, and say why in a response.
+        """Finish a request that failed, and say why in a response, whatever happens meanwhile.
 
         Args:
             exchange: The request.
             error: What ``admit``, ``receive`` or a step of ``answer`` raised, or why the exchange
                 was interrupted; ``ClientGoneError`` when the client has left.
         """
+        try:
+            return self._rejection(exchange, error)
+        except Exception:  # noqa: BLE001  # whatever it is, there is a response
+            _log.exception("a problem could not be written")
+            failure = InferenceFailed("no problem could be written")
+            return self.refuse(failure, exchange.record.peer)
+
+    def _rejection(self, exchange: Exchange, error: BaseException) -> Reply:
         record = exchange.record
         if isinstance(error, ClientGoneError):
             record.record_failure(_CLIENT_CLOSED_REQUEST)

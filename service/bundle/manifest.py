@@ -42,10 +42,12 @@ GraphName = Annotated[str, StringConstraints(pattern=r"^(encoder|decoder|scorer-
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Shape = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
+Category = str | Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 _Tensors = list[tuple[str, tuple[int, ...]]]
 
 _FIRST_WITH_ADDITIONS = (1, 1)
+_MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
 
 
 class _Part(BaseModel):
@@ -90,7 +92,7 @@ class ColumnSpec(_ExtendedPart):
 
     name: Annotated[str, Field(min_length=1)]
     type: Literal["numeric", "boolean", "categorical"] = "numeric"
-    vocabulary: tuple[str | int, ...] | None = None
+    vocabulary: tuple[Category, ...] | None = None
     nullable: bool = False
     units: str | None = None
     training_range: tuple[float, float] | None = None
@@ -102,6 +104,16 @@ class ColumnSpec(_ExtendedPart):
         if self.vocabulary and len(set(self.vocabulary)) != len(self.vocabulary):
             raise ValueError("a vocabulary names each category once")
         return self
+
+    def takes(self, value: float | str | bool | None) -> bool:
+        """Whether a value is one of this column, as a client sends it."""
+        if value is None:
+            return self.nullable
+        if self.type == "boolean" or isinstance(value, bool):
+            return self.type == "boolean" and isinstance(value, bool)
+        if self.type == "categorical":
+            return value in (self.vocabulary or ())
+        return not isinstance(value, str) and abs(value) <= _MAX_FLOAT32
 
     @model_validator(mode="after")
     def _training_range_is_of_numbers(self) -> Self:
@@ -434,6 +446,19 @@ class Manifest(_ExtendedPart):
             values *= length
         if len(self.example) != values:
             raise ValueError(f"the example has {len(self.example)} values, a row {values}")
+        return self
+
+    @model_validator(mode="after")
+    def _example_is_a_row(self) -> Self:
+        # Problems and the documentation send it to clients, as a request that works.
+        number = ColumnSpec(name="value")
+        columns = self.input.columns or (number,) * len(self.example)
+        for value, column in zip(self.example, columns, strict=True):
+            if not column.takes(value):
+                place = f"column {column.name}" if self.input.columns else "the model"
+                raise ValueError(f"the example has a value that {place} does not take")
+            if self.input.kind == "image" and not 0 <= float(value or 0) <= 1:
+                raise ValueError("the example has a value outside [0, 1]")
         return self
 
 

@@ -26,6 +26,7 @@ from service.errors import LatentServeError, VerificationFailed
 
 _MAX_RUN_SECONDS = 0.02  # of a run that proves rows independent: the start waits for it
 _MAX_VERDICT_BYTES = 65_536
+_MAX_REASON_CHARACTERS = 1_000
 _READ_BYTES = 65_536
 _PR_SET_PDEATHSIG = 1
 _OUT_OF_MEMORY = ("bad_alloc", "allocate memory", "MemoryError", "out of memory")
@@ -221,7 +222,7 @@ def _verdict_on(location: BundleLocation, limits: VerificationLimits) -> Verdict
                 " LATENTSERVE_VERIFY_MEMORY_BYTES"
             )
         if isinstance(error, LatentServeError):
-            return Verdict(reason=f"{type(error).__name__}: {error}")
+            return Verdict(reason=_shortened(f"{type(error).__name__}: {error}"))
         return Verdict(reason=type(error).__name__, trace=traceback.format_exc()[-8192:])
     return Verdict(digest=bundle.manifest.digest)
 
@@ -247,6 +248,13 @@ def _limit_process(limits: VerificationLimits) -> None:
 
 def _failed(sentence: str) -> Verdict:
     return Verdict(reason=f"{VerificationFailed.__name__}: {sentence}")
+
+
+def _shortened(reason: str) -> str:
+    """Cut a reason that has a name out of the bundle, which may be of any length."""
+    return (
+        reason if len(reason) <= _MAX_REASON_CHARACTERS else reason[:_MAX_REASON_CHARACTERS] + "…"
+    )
 
 
 def _line(value: object) -> bytes:

@@ -17,6 +17,7 @@ from service.formats.typed_columns import TypedColumns
 MAX_ERRORS = 10
 """Wrong rows that an error names; the others are counted."""
 _BITS_OF_ONE = np.float32(1).view(np.uint32)
+_MAX_BYTE = 255
 
 Shape = tuple[int, ...]
 
@@ -170,7 +171,7 @@ class RowFormat:
             if not finite.all():
                 self._reject_rows(~finite, "has a value that is not finite as float32")
             if self.is_image:
-                self._reject_rows((rows < 0) | (rows > 1), "has a value outside [0, 1]")
+                self._reject_rows((rows < 0) | (rows > 1), _out_of_range(rows))
         return rows
 
     def _check_columns(self, rows: FloatArray, columns: tuple[ColumnSpec, ...]) -> None:
@@ -197,6 +198,17 @@ class RowFormat:
         )
 
 
+def _out_of_range(pixels: FloatArray) -> str:
+    """Say that values are outside of [0, 1], and what pixels in another usual range need."""
+    problem = "has a value outside [0, 1]"
+    lowest, highest = pixels.min(), pixels.max()
+    if lowest >= 0 and 2 < highest <= _MAX_BYTE:
+        return f"{problem}: divide pixels of 0 to 255 by 255"
+    if -1 <= lowest <= -0.5 and highest <= 1:
+        return f"{problem}: of pixels of -1 to 1, send (pixel + 1) / 2"
+    return problem
+
+
 @np.errstate(over="ignore", invalid="ignore")
 def _to_float32(values: NDArray[Any]) -> FloatArray:
     return values.astype(np.float32)
@@ -213,5 +225,7 @@ def invalid_rows_error(
     """
     more = (count or len(field_errors)) - 1
     others = f"{more} more rows are" if more > 1 else "1 more row is"
+    if count is None and len(field_errors) == MAX_ERRORS:  # nobody has looked at the rows behind
+        others = f"at least {others}"
     summary = field_errors[0].detail + (f" ({others} wrong)" if more else "")
     return InvalidInput(summary, field_errors)

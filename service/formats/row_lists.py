@@ -62,7 +62,7 @@ def rows_from_blocks(
         if isinstance(block, np.ndarray):
             arrays.append(block.reshape(len(block), -1))
         else:
-            if first == 0 and count == row_format.size and _is_value(block[0], row_format):
+            if first == 0 and _is_one_row(block[0], count, row_format):
                 field = row_format.field
                 detail = f"{field} is one row; a list of rows is expected: put it in a list"
                 raise InvalidInput.at(f"/{field}", detail)
@@ -75,9 +75,17 @@ def rows_from_blocks(
     return row_format.cast(np.concatenate(arrays))
 
 
-def _is_value(item: object, row_format: RowFormat) -> bool:
-    """Whether an item is no row, whatever its length may be."""
-    return not (isinstance(item, list) or is_picture_text(item, row_format))
+def _is_one_row(item: object, count: int, row_format: RowFormat) -> bool:
+    """Whether items, of which this is the first, are no rows but together one row."""
+    if is_picture_text(item, row_format):
+        return False
+    shape = [count]
+    while isinstance(item, list) and item:
+        items = cast("list[object]", item)
+        shape.append(len(items))
+        item = items[0]
+    forms = row_format.forms
+    return tuple(shape) in forms and tuple(shape[1:]) not in forms
 
 
 def _numbers_of(

@@ -7,7 +7,7 @@ uvicorn and ASGI, and over ASGI alone.
 import asyncio
 import contextvars
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -173,15 +173,35 @@ class AwaitingDialect:
         return replace(endpoint, call=replace(endpoint.call, operation=AwaitingEncode(self.awaits)))
 
 
+@dataclass(frozen=True)
+class SpeechlessDialect:
+    """Fails to write a problem."""
+
+    inner: NativeDialect
+
+    def match(self, path: str) -> NativeEndpoint | None:
+        endpoint = self.inner.match(path)
+        return None if endpoint is None else SpeechlessEndpoint(**vars(endpoint))
+
+
+class SpeechlessEndpoint(NativeEndpoint):
+    """Fails to write a problem."""
+
+    def find_example(self, *_: Any) -> Mapping[str, Any] | None:
+        raise ZeroDivisionError
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tiny_models_dir: Path) -> AsyncGenerator[Server]:
     async with open_server(tiny_models_dir, default_model="plane") as server:
         yield server
 
 
-async def ask(server: Server, way: Way) -> dict[str, Any]:
-    """Encode the rows; return the response's document and status."""
-    body = json.dumps({"inputs": ROWS.tolist()}).encode()
+async def ask(
+    server: Server, way: Way, document: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Encode the rows, or what else is sent; return the response's document and status."""
+    body = json.dumps(document or {"inputs": ROWS.tolist()}).encode()
     if way == "ASGI":
         async with Client(server.service.app) as client:
             response = await client.post("/encode", content=body, headers={"X-Request-Id": "mine"})
@@ -263,3 +283,19 @@ async def test_a_deadline_ends_whatever_is_awaited(
     assert document["status"] == 504
     assert document["type"] == "/errors#deadline-exceeded"
     assert ended == ["mine"]
+
+
+@pytest.mark.parametrize("way", ["straight", "socket and ASGI", "ASGI"])
+async def test_a_problem_that_cannot_be_written_is_another_problem(
+    server: Server, monkeypatch: pytest.MonkeyPatch, way: Way
+) -> None:
+    pipeline = server.service.pipeline
+    (dialect,) = pipeline._dialects
+    assert isinstance(dialect, NativeDialect)
+    monkeypatch.setattr(pipeline, "_dialects", (SpeechlessDialect(dialect),))
+
+    async with asyncio.timeout(5):
+        answer = await ask(server, way, {"inputs": "none"})
+
+    assert answer["status"] == 500
+    assert answer["type"].endswith("#internal-error")

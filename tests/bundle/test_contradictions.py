@@ -41,6 +41,46 @@ CONTRADICTIONS: dict[str, tuple[TinyModel, Callable[[Fields], object], str]] = {
         lambda fields: fields.pop("provenance"),
         "provenance: Field required",
     ),
+    "an example with a text where a number is taken": (
+        PLANE,
+        lambda fields: fields["example"].__setitem__(0, "1"),
+        "the example has a value that the model does not take",
+    ),
+    "an example without a number": (
+        PLANE,
+        lambda fields: fields["example"].__setitem__(0, None),
+        "the example has a value that the model does not take",
+    ),
+    "an example with a boolean where a number is taken": (
+        PLANE,
+        lambda fields: fields["example"].__setitem__(0, True),
+        "the example has a value that the model does not take",
+    ),
+    "an example beyond float32": (
+        PLANE,
+        lambda fields: fields["example"].__setitem__(0, 1e39),
+        "the example has a value that the model does not take",
+    ),
+    "an example of an image with a pixel above 1": (
+        STAMP,
+        lambda fields: fields["example"].__setitem__(0, 2.0),
+        r"the example has a value outside \[0, 1\]",
+    ),
+    "an example of a category that is not there": (
+        PEOPLE,
+        lambda fields: fields["example"].__setitem__(2, "Rome"),
+        "the example has a value that column city does not take",
+    ),
+    "an example with a number where a boolean is taken": (
+        PEOPLE,
+        lambda fields: fields["example"].__setitem__(1, 1.0),
+        "the example has a value that column member does not take",
+    ),
+    "a category of more than 64 bits": (
+        PEOPLE,
+        lambda fields: fields["input"]["columns"][2].update(vocabulary=["Oslo", 2**63]),
+        "input/columns/2/vocabulary/1/",
+    ),
     "a number in words": (
         PLANE,
         lambda fields: fields["provenance"].update(seed="0"),

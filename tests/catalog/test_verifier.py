@@ -1,5 +1,7 @@
 """Bundles are verified in a process of their own, whatever they do to it."""
 
+import hashlib
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -53,6 +55,22 @@ def test_each_bundle_gets_its_verdict_and_one_that_hangs_is_refused_last(
     reason = found["wave", 1].reason
     assert reason is not None
     assert reason.startswith("BundleFileCorrupted: decoder.onnx")
+
+
+def test_a_reason_with_a_long_name_out_of_the_bundle_is_cut(
+    verifier: Verifier, tmp_path: Path
+) -> None:
+    location = publish_tiny(tmp_path, PLANE)
+    path = location.folder / "manifest.json"
+    fields = json.loads(path.read_bytes()) | {"x" * 200_000: 1, "digest": "0" * 64}
+    content = json.dumps(fields).encode()
+    digest = hashlib.sha256(content).hexdigest().encode()
+    path.write_bytes(content.replace(b"0" * 64, digest, 1))
+    reason = verdicts(verifier, tmp_path)["plane", 1].reason
+
+    assert reason is not None
+    assert reason.startswith("InvalidManifest: manifest.json: xxx")
+    assert len(reason) < 2000
 
 
 def test_a_verifier_that_paused_starts_again(verifier: Verifier, tmp_path: Path) -> None:

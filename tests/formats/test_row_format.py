@@ -90,6 +90,10 @@ def test_an_image_may_hold_every_value_from_zero_to_one(value: float) -> None:
     [
         (np.nextafter(np.float32(1), np.float32(2)), "row 1 has a value outside [0, 1]"),
         (-1e-45, "row 1 has a value outside [0, 1]"),
+        (1.5, "row 1 has a value outside [0, 1]"),
+        (255, "row 1 has a value outside [0, 1]: divide pixels of 0 to 255 by 255"),
+        (-1, "row 1 has a value outside [0, 1]: of pixels of -1 to 1, send (pixel + 1) / 2"),
+        (65535, "row 1 has a value outside [0, 1]"),
         (np.inf, "row 1 has a value that is not finite as float32"),
         (-np.inf, "row 1 has a value that is not finite as float32"),
         (np.nan, "row 1 has a value that is not finite as float32"),

@@ -63,6 +63,24 @@ def test_every_wrong_row_is_counted_and_the_first_are_named() -> None:
 
 
 @pytest.mark.parametrize(
+    "row",
+    [
+        [[[0.5], [0.5]], [[0.5], [0.5]], [[0.5], [0.5]]],
+        [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]],
+        [0.5] * 6,
+    ],
+)
+def test_one_image_that_is_in_no_list_is_rejected_as_one(row: object) -> None:
+    with pytest.raises(InvalidInput, match="inputs is one row; a list of rows is expected"):
+        read({"inputs": row}, GRAY)
+
+
+def test_rows_behind_the_last_error_that_is_reported_are_not_counted() -> None:
+    with pytest.raises(InvalidInput, match=r"\(at least 9 more rows are wrong\)"):
+        read({"inputs": [[1]] * MAX_ROWS}, TABLE)
+
+
+@pytest.mark.parametrize(
     ("rows", "detail"),
     [
         ([], "inputs has no rows; send at least one"),

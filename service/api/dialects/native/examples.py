@@ -17,6 +17,7 @@ MAX_EXAMPLE_VALUES = 1024
 """Values of a row that a problem shows; ``GET /models/{name}`` shows larger ones."""
 _FEW_VALUES = 64
 _SAMPLES = 2
+_MAX_EXACT = 2**53  # what JSON writes as an integer, and every reader takes as it is
 
 
 def example_body(call: Call, model: LoadedModel) -> dict[str, Any]:
@@ -119,7 +120,10 @@ def _codes(model: LoadedModel) -> list[float | int]:
 def _shortened(values: list[float]) -> list[float | int]:
     digits = 4 if len(values) <= _FEW_VALUES else 2
     numbers = [float(f"{value:.{digits}g}") for value in values]
-    return [int(number) if number.is_integer() else number for number in numbers]
+    return [
+        int(number) if number.is_integer() and abs(number) < _MAX_EXACT else number
+        for number in numbers
+    ]
 
 
 def _condition(column: ColumnSpec) -> str | int | bool:

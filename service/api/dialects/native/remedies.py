@@ -16,6 +16,7 @@ from service.formats.row_format import MAX_ERRORS
 _MAX_NAME_CHARACTERS = 40  # of names that are compared with others
 _MAX_SEARCHED_BYTES = 4096
 _SIMILARITY = 0.7  # 1 for equal names; "modle" and "model" have 0.8
+_FORM_FIELDS = re.compile(rb"[\w%.+-]{1,64}(\[\])?=")
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[\s.-]+")
 
 _OTHER_NAMES = {
@@ -111,6 +112,8 @@ def _hint_for_text(call: Call, body: bytes) -> str | None:
         return "it is text: was JSON encoded twice?"
     if start[:1] == b"{" and start[1:].lstrip().startswith(b"'"):
         return "JSON has double quotes, not single ones"
+    if _FORM_FIELDS.match(body):
+        return "these are fields of a form: send one JSON object, or files as multipart/form-data"
     return None
 
 

@@ -40,6 +40,18 @@ async def test_an_example_of_a_picture_has_few_digits(tmp_path: Path) -> None:
     assert np.shape(codes["codes"]) == (1, 2)
 
 
+async def test_an_example_may_have_numbers_beyond_64_bits(tmp_path: Path) -> None:
+    publish_tiny(tmp_path, PLANE, example=(1e25, -1e25, 7.0, 0.5))
+    async with open_client(tmp_path) as client:
+        document = expect_problem(await client.call("encode", data=[]), 422, "invalid-input")
+        described = (await client.get("/openapi.json")).json()
+        answer = await client.call("encode", **document["example"])
+
+    assert document["example"]["inputs"] == [[1e25, -1e25, 7, 0.5]]
+    assert "1e+25" in json.dumps(described["paths"]["/encode"])
+    assert answer.status_code == 200
+
+
 async def test_larger_rows_are_left_to_the_description_of_the_model(tmp_path: Path) -> None:
     publish_tiny(tmp_path, PHOTO)
     async with open_client(tmp_path) as client:

@@ -175,6 +175,11 @@ async def test_rows_in_the_query_go_into_the_body(client: Client) -> None:
         ),
         ("encode", json.dumps(json.dumps({"inputs": ROWS})), "it is text: was JSON encoded twice?"),
         ("encode", "{'inputs': [[1]]}", "JSON has double quotes, not single ones"),
+        (
+            "encode",
+            "model=plane&inputs=%5B%5B1%5D%5D",
+            "these are fields of a form: send one JSON object, or files as multipart/form-data",
+        ),
     ],
 )
 async def test_a_body_that_is_no_object_is_told_what_to_do(
