@@ -248,6 +248,11 @@ class Settings(BaseSettings):
             raise ValueError("name at least one")
         return value
 
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _in_lower_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
     @field_validator("pinned_versions", mode="before")
     @classmethod
     def _split_pinned_versions(cls, value: object) -> object:

@@ -70,7 +70,9 @@ def answer_errors_with_problems(app: FastAPI, allowed: AllowedMethods) -> None:
         # The framework names the methods of the first route at a path alone.
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             methods = ", ".join(allowed.of(request.scope))
-            return await _own(request, MethodNotAllowed("the path", methods))
+            (route, *_) = allowed.matching(request.scope)
+            path: str = getattr(route, "path", "the path")  # never what a client wrote
+            return await _own(request, MethodNotAllowed(path, methods))
         problem = framework_problem(error.status_code)
         detail, example = problem.title, None
         if error.status_code == HTTPStatus.NOT_FOUND:

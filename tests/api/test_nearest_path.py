@@ -131,7 +131,7 @@ async def test_a_method_that_is_not_taken_is_told_the_one_that_is(client: Client
     response = await client.delete("/models/plane")
 
     document = expect_problem(response, 405, "method-not-allowed")
-    assert document["detail"] == "the path takes GET, HEAD"
+    assert document["detail"] == "/models/{name} takes GET, HEAD"
 
 
 @SHARED_LOOP
