@@ -11,6 +11,7 @@ application (``application``), which contains the same pipeline.
 
 import asyncio
 import contextvars
+import re
 import sys
 import time
 from asyncio import BaseTransport, Transport
@@ -45,6 +46,8 @@ from service.process_status import WorkerStatus
 
 _MAX_KEPT_HEAD_BYTES = 1024
 _MAX_PIECES = 1000  # tiny ones take twenty times the memory of their bytes
+_LINE_ENDS = re.compile(rb"[\r\n]{1,64}")
+_HALF_CLOSE_SECONDS = 0.05  # from the end of a request to that of what its client sends
 
 
 class Connection(asyncio.Protocol):
@@ -102,7 +105,9 @@ class Connection(asyncio.Protocol):
         self._received_bytes = self._received_before = 0
         self._held = b""
         self._awaits_turn = False
+        self._input_ended = False
         self._lingering = False
+        self._whole_since = 0.0
         self.due = NEVER
         self.exchange: Exchange | None = None
         self.application: ApplicationExchange | None = None
@@ -149,6 +154,18 @@ class Connection(asyncio.Protocol):
             self._held += data  # from before reading was paused
         else:
             self._read(data)
+
+    def eof_received(self) -> bool:
+        """Take that the client sends no more; return whether it still gets a response.
+
+        It may have left, or only have closed its side. Those that close their side do so right
+        behind the request; those that leave have lost their patience with it.
+        """
+        whole = self._body is None and self._partial_head is None
+        waits = whole and (self.is_answering or bool(self._held))
+        if waits and time.monotonic() - self._whole_since < _HALF_CLOSE_SECONDS:
+            self._input_ended = True
+        return waits and self._input_ended
 
     def pause_writing(self) -> None:
         """Begin no further request: the client does not read its responses."""
@@ -204,6 +221,10 @@ class Connection(asyncio.Protocol):
                 return
             data, self._partial_head = partial.content, None
         while position < len(data) and not (self._lingering or self._transport.is_closing()):
+            if position and self._pipeline.turns.is_over:
+                self._held = data[position:]
+                self._await_turn()
+                return
             if self._body is not None:
                 position = self._read_body(self._body, data, position)
             elif self.exchange is not None or self.is_answering or self._writer.is_paused:
@@ -212,9 +233,13 @@ class Connection(asyncio.Protocol):
                 return
             else:
                 position = self._read_head(data, _skip_line_ends(data, position))
+                if position < len(data) and not self.is_answering and self._body is None:
+                    self._pipeline.turns.spend_refusing()
 
     def _read_held(self) -> None:
         """Read what waited for a response, or for the client to read."""
+        if self._awaits_turn:
+            return
         held, self._held = self._held, b""
         if held and not self._transport.is_closing():
             self._transport.resume_reading()
@@ -253,6 +278,7 @@ class Connection(asyncio.Protocol):
     def _begin(self, head: RequestHead, data: bytes, position: int) -> int:
         """Begin a request whose body begins at a position; return the position behind it."""
         self.due = NEVER
+        self._whole_since = time.monotonic()
         writer = self._writer
         writer.keep_alive = head.keep_alive and not self._watch.is_leaving
         writer.is_old_client = head.version == "1.0"
@@ -304,6 +330,7 @@ class Connection(asyncio.Protocol):
 
     def _read_body(self, body: LengthBody | ChunkedBody, data: bytes, position: int) -> int:
         """Take a piece of a body, of which nothing is kept once its request has been answered."""
+        began, started = position, time.perf_counter()
         try:
             position = body.feed(data, position)
         except RequestError as error:
@@ -311,10 +338,12 @@ class Connection(asyncio.Protocol):
             return len(data)
         for piece in body.take_content():
             self._take(piece)
+        self._pipeline.turns.spend(time.perf_counter() - started)
         if not body.is_complete:
-            self._share_turn(len(data))
+            self._share_turn(position - began)
         else:
             self._body = None
+            self._whole_since = time.monotonic()
             self.due = NEVER
             if self.application is not None:
                 self.application.end_body()
@@ -326,19 +355,31 @@ class Connection(asyncio.Protocol):
 
     def _share_turn(self, body_bytes: int) -> None:
         """Read on in a later turn of the event loop if this one has read enough."""
-        turns = self._pipeline.turns
-        turns.spend_reading(body_bytes)
-        if turns.is_over and not self._awaits_turn:
+        self._pipeline.turns.spend_reading(body_bytes)
+        if self._pipeline.turns.is_over:
+            self._await_turn()
+
+    def _await_turn(self) -> None:
+        """Read on in a later turn of the event loop."""
+        self._transport.pause_reading()
+        if not self._awaits_turn:
             self._awaits_turn = True
-            self._transport.pause_reading()
-            begun = len(self._pieces) > 1
-            turns.resume_later(self._read_on, wanted=self.is_answering, begun=begun)
+            wanted, begun = self._body is None or self.is_answering, len(self._pieces) > 1
+            self._pipeline.turns.resume_later(self._read_on, wanted=wanted, begun=begun)
 
     def _read_on(self) -> None:
         self._awaits_turn = False
+        if not self._is_held_back and not self._transport.is_closing():
+            if self._held:
+                self._read_held()
+            else:
+                self._transport.resume_reading()
+
+    @property
+    def _is_held_back(self) -> bool:
+        """Whether a body waits for somebody else than its client."""
         is_full = self.application is not None and self.application.is_full
-        if not (is_full or self._transport.is_closing()):
-            self._transport.resume_reading()
+        return self._awaits_turn or is_full
 
     def _take(self, piece: bytes) -> None:
         self._received_bytes += len(piece)
@@ -360,9 +401,7 @@ class Connection(asyncio.Protocol):
         progress = self._received_bytes - self._received_before
         self._received_before = self._received_bytes
         self.due = now + self._limits.stall_seconds
-        application = self.application
-        is_held_back = self._awaits_turn or (application is not None and application.is_full)
-        if progress < self._limits.min_progress_bytes and not is_held_back:
+        if progress < self._limits.min_progress_bytes and not self._is_held_back:
             self._stop_reading(TransferTooSlow("the request's body stopped coming"))
 
     # Answering
@@ -413,6 +452,9 @@ class Connection(asyncio.Protocol):
     def _rest(self) -> None:
         """Wait for a request, or for what has to come before one; no request is open."""
         limits = self._limits
+        if self._input_ended and not self._held:
+            self._hang_up()
+            return
         if self._body is not None:
             seconds = limits.discard_seconds
         elif self._writer.is_paused:
@@ -482,16 +524,18 @@ class Connection(asyncio.Protocol):
 
     def set_reading(self, *, reading: bool) -> None:
         """Read from the socket, or leave what comes to the system."""
-        if reading and not self._held:
-            self._transport.resume_reading()
-        elif not reading:
+        if not reading:
             self._transport.pause_reading()
+        elif not self._awaits_turn:
+            asyncio.get_running_loop().call_soon(self._read_on, context=self._context)
 
     def end_response(self) -> None:
         """Go on with the next request."""
-        self.application = None
+        was_held_back, self.application = self._is_held_back, None
         if not self._transport.is_closing():
             self._go_on()
+            if was_held_back and self._body is not None and not (self._held or self._awaits_turn):
+                self._transport.resume_reading()  # what is left of the body is dropped
 
     def fail(self, error: LatentServeError) -> None:
         """Answer why there is no response, or hang up where one has begun."""
@@ -518,10 +562,10 @@ else:
 
 
 def _skip_line_ends(data: bytes, position: int) -> int:
-    """Skip the line ends that some clients send between two requests."""
-    while position < len(data) and data[position] in b"\r\n":
-        position += 1
-    return position
+    """Skip a few line ends, which some clients send between two requests."""
+    if data[position] not in b"\r\n":
+        return position
+    return cast("re.Match[bytes]", _LINE_ENDS.match(data, position)).end()
 
 
 def _join(pieces: list[bytes | bytearray]) -> bytearray:
