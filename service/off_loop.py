@@ -79,9 +79,9 @@ async def run_on_thread(
         **kwargs: Its keyword arguments.
     """
     executor = _MEDIUM if size <= _MAX_MEDIUM_BYTES else _LARGE
-    run = partial(contextvars.copy_context().run, function, *args, **kwargs)
-    waiting = [run]
-    del run, args, kwargs
+    work = partial(function, *args, **kwargs)
+    waiting: list[Callable[[], Result]] = [partial(contextvars.copy_context().run, work)]
+    del work, args, kwargs
     try:
         return await asyncio.wrap_future(executor.submit(_run_last, waiting))
     finally:
