@@ -13,6 +13,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -78,6 +79,15 @@ async def run_on_thread(
         **kwargs: Its keyword arguments.
     """
     executor = _MEDIUM if size <= _MAX_MEDIUM_BYTES else _LARGE
-    run = contextvars.copy_context().run
-    future = executor.submit(run, function, *args, **kwargs)
-    return await asyncio.wrap_future(future)
+    work = partial(function, *args, **kwargs)
+    waiting: list[Callable[[], Result]] = [partial(contextvars.copy_context().run, work)]
+    del work, args, kwargs
+    try:
+        return await asyncio.wrap_future(executor.submit(_run_last, waiting))
+    finally:
+        # The executor keeps what has been cancelled until its turn comes, a large body included.
+        waiting.clear()
+
+
+def _run_last(waiting: list[Callable[[], Result]]) -> Result:
+    return waiting.pop()()

@@ -1,8 +1,10 @@
 """Costly work leaves the event loop, in the context of its task."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from contextvars import ContextVar
 
 import pytest
@@ -88,3 +90,31 @@ async def test_cancelled_work_that_waits_is_dropped_and_the_result_of_what_runs_
     await run_on_thread(LARGE, done.append, "later")
 
     assert done == ["running", "later"]
+
+
+async def test_cancelled_work_that_waits_keeps_nothing() -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        go.wait(10)
+
+    class Body:
+        pass
+
+    running = asyncio.create_task(run_on_thread(LARGE, work))
+    assert await asyncio.to_thread(begun.wait, 10)
+    body = Body()
+    kept = weakref.ref(body)
+    waiting = asyncio.create_task(run_on_thread(LARGE, id, body))
+    del body
+    await asyncio.sleep(0.01)
+    assert kept() is not None
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    del waiting
+    gc.collect()
+
+    assert kept() is None
+    go.set()
+    await running

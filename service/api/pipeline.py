@@ -227,6 +227,9 @@ class Pipeline:
                 request = endpoint.parse_request(*arguments)
                 parsed = time.perf_counter()
                 self.turns.spend(parsed - started)
+            except RequestError:
+                self.turns.spend(time.perf_counter() - started)
+                raise
             except CostlyWork as costly:
                 with catalog.in_use():
                     request = await run_on_thread(costly.size, endpoint.parse_request, *arguments)
@@ -250,9 +253,7 @@ class Pipeline:
                     )
                     written = time.perf_counter()
         except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # whatever it is, there is a response
-            if isinstance(error, QueueFull) and self._head_names_model(exchange):
-                self._refusals.add(_kind_of(exchange), error)
-            return self.reject(exchange, exchange.cause_of(error))
+            return self._fail(exchange, error)
         stages = Stages(
             parsed - record.started,
             context.queue_seconds,
@@ -262,6 +263,11 @@ class Pipeline:
         headers += (_server_timing(stages), *record.response_headers)
         record.record_success(request.rows, stages)
         return Reply(200, headers, content)
+
+    def _fail(self, exchange: Exchange, error: BaseException) -> Reply:
+        if isinstance(error, QueueFull) and self._head_names_model(exchange):
+            self._refusals.add(_kind_of(exchange), error)
+        return self.reject(exchange, exchange.cause_of(error))
 
     def _head_names_model(self, exchange: Exchange) -> bool:
         """Whether all requests with this head are for the same model."""

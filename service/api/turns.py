@@ -22,6 +22,7 @@ TURN_SECONDS = 0.005
 _MAX_TURN_SECONDS = 0.01
 _READ_SECONDS_PER_BYTE = 0.5e-9  # copied from the socket, and once more
 _READ_SECONDS = 256 * 1024 * _READ_SECONDS_PER_BYTE  # uvloop reads so many bytes at once
+_REFUSAL_SECONDS = 100e-6  # with its log line
 _WEIGHT = 0.2
 _FIRST_GUESS_SECONDS = 0.0025
 
@@ -84,8 +85,12 @@ class Turns:
         """Count a piece of a large body that was read in this turn."""
         self.spend(body_bytes * _READ_SECONDS_PER_BYTE)
 
+    def spend_refusing(self) -> None:
+        """Count a request that was answered by its head, with others right behind it."""
+        self.spend(_REFUSAL_SECONDS)
+
     def resume_later(self, resume: Callable[[], None], *, wanted: bool, begun: bool) -> None:
-        """Have a body read on in a later turn.
+        """Have a body, or what came behind a request, read on in a later turn.
 
         Args:
             resume: Reads on.
@@ -152,7 +157,7 @@ class Turns:
             if bodies:  # at least one of either kind, so that neither waits for ever
                 bodies.popleft()()
                 room -= _READ_SECONDS
-            while bodies and room > 0:
+            while bodies and room > self._spent:  # what is resumed may work at once
                 bodies.popleft()()
                 room -= _READ_SECONDS
         self.is_over = self.waiting > 0

@@ -58,18 +58,32 @@ class ListenerWatch:
         if self._resume is not None:
             self._resume.cancel()
 
-    def _accept(self, listener: socket.socket) -> None:
+    def close(self) -> None:
+        """Take the connections that have come, and let the system refuse others.
+
+        In a socket that listens on they would wait, send their requests, and be reset at the end.
+        """
+        for listener in self._listeners:
+            while self._accept(listener):
+                pass
+        self.stop()
+        for listener in self._listeners:
+            listener.close()
+
+    def _accept(self, listener: socket.socket) -> bool:
+        """Accept some connections; return whether there may be more."""
         for _ in range(_MAX_ACCEPTED_AT_ONCE):
             try:
                 if not self._has_room():
                     self._wait(NO_DESCRIPTORS)
-                    return
+                    return False
                 connection, _ = listener.accept()
             except OSError as error:
                 if not is_connection_error(error):
                     self._wait(error.strerror or str(error))
-                return
+                return False
             self._take(connection)
+        return True
 
     def _has_room(self) -> bool:
         """Say whether a connection would leave some descriptors: it gets the lowest free number."""

@@ -250,6 +250,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         """Let the workers finish for as long as requests get, then kill them."""
+        self._acceptor.accept()  # what has come before the end
         self._acceptor.close()
         self._status.start_stopping()
         _log.info("stopping", extra={"workers": len(self._workers)})

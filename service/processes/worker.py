@@ -138,7 +138,7 @@ class Worker(uvicorn.Server):
         """
         self._watch.is_leaving = True
         if self._listener_watch is not None:
-            self._listener_watch.stop()
+            self._listener_watch.close()
         if self._channel is not None:
             get_running_loop().remove_reader(self._channel.fileno())
             while self._take_connections():

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import socket
+import struct
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -115,7 +116,13 @@ class Client:
         return lingering or self.transport.is_closing()
 
     def leave(self) -> None:
+        """Reset the connection: one that is only closed may have been half closed."""
+        at_once = struct.pack("ii", 1, 0)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
         self._socket.close()
+
+    def send_no_more(self) -> None:
+        self._socket.shutdown(socket.SHUT_WR)
 
     async def send(self, *pieces: bytes) -> None:
         """Send over the socket; the server reads when its turn comes."""

@@ -10,9 +10,11 @@ from service.errors import HeadTooLarge, MalformedBody
 
 MAX_CHUNKS = 100_000
 """Chunks of one body: each costs about a microsecond of the event loop, however small it is."""
+_MAX_CHUNKS_AT_ONCE = 1000
 _MAX_SIZE_LINE_BYTES = 1024  # with extensions, which nobody uses
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 _LINE_END = b"\r\n"
+_STRAY_LINE_END = re.compile(rb"[\r\n\0]")  # where others may see the end of the body
 
 
 class ChunkedBody:
@@ -43,10 +45,10 @@ class ChunkedBody:
         return content
 
     def feed(self, data: bytes, position: int) -> int:
-        """Take the bytes from a position on.
+        """Take the bytes from a position on, as far as that takes no long time.
 
         Returns:
-            The position behind the body, or the length of ``data`` where the body goes on.
+            The position behind what was taken.
 
         Raises:
             MalformedBody: They are no chunks, or too many.
@@ -57,7 +59,8 @@ class ChunkedBody:
             position, self._begun = 0, b""
         else:
             taken = 0
-        while position < len(data) and not self.is_complete:
+        last_chunk = self._chunks + _MAX_CHUNKS_AT_ONCE
+        while position < len(data) and not self.is_complete and self._chunks < last_chunk:
             if self._missing_bytes:
                 position = self._read_chunk(data, position)
             elif self._in_trailers:
@@ -103,6 +106,8 @@ class ChunkedBody:
             return len(data)
         self._trailer_bytes += end + len(_LINE_END) - position
         self._check_trailers(0)
+        if _STRAY_LINE_END.search(data, position, end):
+            raise MalformedBody("the fields behind the body have a line end that is none")
         self.is_complete = end == position
         return end + len(_LINE_END)
 

@@ -37,6 +37,7 @@ from service.errors import (
 from service.process_status import WorkerStatus
 
 _MAX_PIECES = 1000  # tiny ones take twenty times the memory of their bytes
+_HALF_CLOSE_SECONDS = 0.05  # from the end of a request to that of what its client sends
 
 
 class Connection(asyncio.Protocol):
@@ -90,7 +91,9 @@ class Connection(asyncio.Protocol):
         self._pieces: list[bytes | bytearray] = []
         self._received_bytes = self._received_before = 0
         self._awaits_turn = False
+        self._input_ended = False
         self._lingering = False
+        self._whole_since = 0.0
         self.due = NEVER
         self.exchange: Exchange | None = None
         self.application: ApplicationExchange | None = None
@@ -130,12 +133,21 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has come."""
+        self._framing.read(data, self)
+        self._pace(len(data))
+
+    def eof_received(self) -> bool:
+        """Take that the client sends no more; return whether it still gets a response.
+
+        It may have left, or only have closed its side. Those that close their side do so right
+        behind the request; those that leave have lost their patience with it.
+        """
         framing = self._framing
-        framing.read(data, self)
-        if framing.held:
-            self._transport.pause_reading()
-        elif framing.body is not None:
-            self._share_turn(len(data))
+        whole = framing.body is None and not framing.is_in_head
+        waits = whole and (self.is_answering or bool(framing.held))
+        if waits and time.monotonic() - self._whole_since < _HALF_CLOSE_SECONDS:
+            self._input_ended = True
+        return waits and self._input_ended
 
     def pause_writing(self) -> None:
         """Begin no further request: the client does not read its responses."""
@@ -183,17 +195,66 @@ class Connection(asyncio.Protocol):
     def _read_held(self) -> None:
         """Read what waited for a response, or for the client to read."""
         framing = self._framing
+        if self._awaits_turn:
+            return
         if framing.held and not self._transport.is_closing():
             self._transport.resume_reading()
             framing.read_held(self)
-            if framing.held:
-                self._transport.pause_reading()
+            self._pace(0)
+
+    def _pace(self, body_bytes: int) -> None:
+        """Leave what comes to the system while something waits, for a response or for its turn."""
+        framing = self._framing
+        if framing.body is not None:
+            self._pipeline.turns.spend_reading(body_bytes)
+            if framing.held or self.is_turn_over:
+                self._await_turn()
+        elif framing.held:
+            self._transport.pause_reading()
+            if not framing.waits:
+                self._await_turn()
+
+    def _await_turn(self) -> None:
+        """Read on in a later turn of the event loop."""
+        self._transport.pause_reading()
+        if not self._awaits_turn:
+            self._awaits_turn = True
+            wanted, begun = self._framing.body is None or self.is_answering, len(self._pieces) > 1
+            self._pipeline.turns.resume_later(self._read_on, wanted=wanted, begun=begun)
+
+    def _read_on(self) -> None:
+        self._awaits_turn = False
+        if not self._is_held_back and not self._transport.is_closing():
+            if self._framing.held:
+                self._read_held()
+            else:
+                self._transport.resume_reading()
+
+    @property
+    def _is_held_back(self) -> bool:
+        """Whether a body waits for somebody else than its client."""
+        is_full = self.application is not None and self.application.is_full
+        return self._awaits_turn or is_full
 
     # What the framing calls
+
+    @property
+    def is_turn_over(self) -> bool:
+        """Whether what is left has to wait for another turn of the event loop."""
+        return self._pipeline.turns.is_over
+
+    def spend(self, seconds: float) -> None:
+        """Count reading as work of this turn of the event loop."""
+        self._pipeline.turns.spend(seconds)
+
+    def spend_refusing(self) -> None:
+        """Count a request that was answered by its head, with others right behind it."""
+        self._pipeline.turns.spend_refusing()
 
     def begin(self, head: RequestHead, body: bytes | None) -> None:
         """Begin a request, with its body if all of it is there."""
         self.due = NEVER
+        self._whole_since = time.monotonic()
         writer = self._writer
         writer.keep_alive = head.keep_alive and not self._watch.is_leaving
         writer.is_old_client = head.version == "1.0"
@@ -223,6 +284,7 @@ class Connection(asyncio.Protocol):
     def end_body(self) -> None:
         """Take that all of a body has come."""
         self.due = NEVER
+        self._whole_since = time.monotonic()
         if self.application is not None:
             self.application.end_body()
         elif self.exchange is None:
@@ -287,30 +349,12 @@ class Connection(asyncio.Protocol):
         self._server_state.tasks.add(task)  # the server waits for them, and cancels them at its end
         task.add_done_callback(self._server_state.tasks.discard)
 
-    def _share_turn(self, body_bytes: int) -> None:
-        """Read on in a later turn of the event loop if this one has read enough."""
-        turns = self._pipeline.turns
-        turns.spend_reading(body_bytes)
-        if turns.is_over and not self._awaits_turn:
-            self._awaits_turn = True
-            self._transport.pause_reading()
-            begun = len(self._pieces) > 1
-            turns.resume_later(self._read_on, wanted=self.is_answering, begun=begun)
-
-    def _read_on(self) -> None:
-        self._awaits_turn = False
-        is_full = self.application is not None and self.application.is_full
-        if not (is_full or self._transport.is_closing()):
-            self._transport.resume_reading()
-
     def _check_body(self, now: float) -> None:
         """Wait for the rest of a body if it goes on, else end its request."""
         progress = self._received_bytes - self._received_before
         self._received_before = self._received_bytes
         self.due = now + self._limits.stall_seconds
-        application = self.application
-        is_held_back = self._awaits_turn or (application is not None and application.is_full)
-        if progress < self._limits.min_progress_bytes and not is_held_back:
+        if progress < self._limits.min_progress_bytes and not self._is_held_back:
             self.refuse_body(TransferTooSlow("the request's body stopped coming"))
 
     # Answering
@@ -365,6 +409,9 @@ class Connection(asyncio.Protocol):
 
     def _rest(self) -> None:
         """Wait for a request, or for what has to come before one; no request is open."""
+        if self._input_ended and not self._framing.held:
+            self._hang_up()
+            return
         limits = self._limits
         if self._framing.body is not None:
             seconds = limits.discard_seconds
@@ -418,16 +465,23 @@ class Connection(asyncio.Protocol):
 
     def set_reading(self, *, reading: bool) -> None:
         """Read from the socket, or leave what comes to the system."""
-        if reading and not self._framing.held:
-            self._transport.resume_reading()
-        elif not reading:
+        if not reading:
             self._transport.pause_reading()
+        elif not self._awaits_turn:
+            asyncio.get_running_loop().call_soon(self._read_on, context=self._context)
 
     def end_response(self) -> None:
         """Go on with the next request."""
-        self.application = None
+        was_held_back, self.application = self._is_held_back, None
         if not self._transport.is_closing():
             self._go_on()
+            framing = self._framing
+            if (
+                was_held_back
+                and framing.body is not None
+                and not (framing.held or self._awaits_turn)
+            ):
+                self._transport.resume_reading()  # what is left of the body is dropped
 
     def fail(self, error: LatentServeError) -> None:
         """Answer why there is no response, or hang up where one has begun."""

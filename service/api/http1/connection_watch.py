@@ -74,9 +74,9 @@ class ConnectionWatch:
         return TooManyConnections(f"{limit} connections are open, which is the limit")
 
     def _sweep(self) -> None:
+        self._sweeping = bool(self.connections)
+        if self._sweeping:  # again, whatever becomes of this time
+            asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
         now = time.monotonic()
         for connection in [item for item in self.connections if item.due <= now]:
             connection.check(now)
-        self._sweeping = bool(self.connections)
-        if self._sweeping:
-            asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)

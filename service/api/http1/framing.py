@@ -1,7 +1,8 @@
 """Cuts what comes on a connection into requests: their heads, and their bodies in pieces."""
 
+import re
 import time
-from typing import Protocol
+from typing import Protocol, cast
 
 from service.api.http1.chunked_body import ChunkedBody
 from service.api.http1.length_body import LengthBody
@@ -15,10 +16,24 @@ from service.api.http1.request_head import (
 from service.errors import RequestError
 
 _MAX_KEPT_HEAD_BYTES = 1024
+_LINE_ENDS = re.compile(rb"[\r\n]{1,64}")
 
 
 class RequestTaker(Protocol):
     """Takes the requests of a connection, one after another."""
+
+    @property
+    def is_turn_over(self) -> bool:
+        """Whether what is left has to wait for another turn of the event loop."""
+        ...
+
+    def spend(self, seconds: float) -> None:
+        """Take that reading has taken so much of this turn."""
+        ...
+
+    def spend_refusing(self) -> None:
+        """Take that a request was answered by its head, with others right behind it."""
+        ...
 
     def begin(self, head: RequestHead, body: bytes | None) -> None:
         """Take a head, and its whole body if that has come; else it follows in pieces."""
@@ -50,7 +65,7 @@ class RequestTaker(Protocol):
 
 
 class Framing:
-    """Reads requests until one has to wait for the response before it.
+    """Reads requests until one has to wait, for the response before it or for its turn.
 
     Attributes:
         body: The body that is on its way, if one is.
@@ -91,6 +106,9 @@ class Framing:
             data, self._partial_head = partial.content, None
         position = 0
         while position < len(data) and not self._is_stopped:
+            if position and taker.is_turn_over:
+                self.held = data[position:]
+                return
             if self.body is not None:
                 position = self._read_body(self.body, data, position, taker)
             elif self.waits:
@@ -98,6 +116,8 @@ class Framing:
                 return
             else:
                 position = self._read_head(data, _skip_line_ends(data, position), taker)
+                if position < len(data) and not self.waits and self.body is None:
+                    taker.spend_refusing()
 
     def read_held(self, taker: RequestTaker) -> None:
         """Read what waited."""
@@ -153,6 +173,7 @@ class Framing:
     def _read_body(
         self, body: LengthBody | ChunkedBody, data: bytes, position: int, taker: RequestTaker
     ) -> int:
+        started = time.perf_counter()
         try:
             position = body.feed(data, position)
         except RequestError as error:
@@ -160,6 +181,7 @@ class Framing:
             return len(data)
         for piece in body.take_content():
             taker.take(piece)
+        taker.spend(time.perf_counter() - started)
         if body.is_complete:
             self.body = None
             taker.end_body()
@@ -167,7 +189,7 @@ class Framing:
 
 
 def _skip_line_ends(data: bytes, position: int) -> int:
-    """Skip the line ends that some clients send between two requests."""
-    while position < len(data) and data[position] in b"\r\n":
-        position += 1
-    return position
+    """Skip a few line ends, which some clients send between two requests."""
+    if data[position] not in b"\r\n":
+        return position
+    return cast("re.Match[bytes]", _LINE_ENDS.match(data, position)).end()

@@ -17,6 +17,8 @@ from service.api.problems import Headers
 from service.errors import HeadTooLarge, MalformedHead, UnsupportedTransferEncoding, UriTooLong
 
 END_OF_HEAD = b"\r\n\r\n"
+MAX_HEADERS = 200
+"""Headers of one request: thousands take longer to read than most bodies."""
 MAX_HEAD_BYTES = 64 * 1024
 """Of the request line with all headers, and of the fields behind a chunked body."""
 
@@ -58,6 +60,8 @@ def read_head(data: bytes) -> RequestHead:
         RequestError: It is not the head of a request, too long, or of one that cannot be framed.
     """
     check_length(data)
+    if (headers := data.count(b"\n") - 2) > MAX_HEADERS:
+        raise HeadTooLarge(f"the limit is {MAX_HEADERS} headers; this request has {headers}")
     reader = _Reader()
     parser = reader.parser = HttpRequestParser(reader)
     try:

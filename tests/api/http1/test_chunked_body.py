@@ -15,7 +15,9 @@ def read(*pieces: bytes) -> tuple[bytes, bytes, ChunkedBody]:
     body = ChunkedBody(MAX_TRAILER_BYTES)
     content, behind = b"", b""
     for piece in pieces:
-        position = 0 if body.is_complete else body.feed(piece, 0)
+        position = 0
+        while position < len(piece) and not body.is_complete:
+            position = body.feed(piece, position)
         content += b"".join(body.take_content())
         behind += piece[position:]
     return content, behind, body
@@ -87,6 +89,14 @@ def test_trailers_are_dropped_up_to_their_limit() -> None:
     assert (content, behind) == (b"a", b"next")
 
 
+@pytest.mark.parametrize("line", [b"X: y\n", b"X: y\rz", b"\n", b"X\0: y"])
+@pytest.mark.parametrize("size", [1, 1000])
+def test_trailers_in_which_others_may_see_an_end_are_refused(line: bytes, size: int) -> None:
+    data = b"0\r\n" + line + b"\r\nGET /smuggled HTTP/1.1\r\n\r\n"
+    with pytest.raises(MalformedBody):
+        read(*[data[at : at + size] for at in range(0, len(data), size)])
+
+
 @pytest.mark.parametrize("trailers", [b"X: y\r\n" * 200, b"x" * 1100], ids=["many", "long"])
 @pytest.mark.parametrize("size", [1, 50, 5000])
 def test_trailers_without_end_are_refused(trailers: bytes, size: int) -> None:
@@ -97,7 +107,9 @@ def test_trailers_without_end_are_refused(trailers: bytes, size: int) -> None:
 
 def test_a_body_has_so_many_chunks_and_no_more() -> None:
     body = ChunkedBody(MAX_TRAILER_BYTES)
-    body.feed(b"1\r\na\r\n" * MAX_CHUNKS, 0)
+    data, position = b"1\r\na\r\n" * MAX_CHUNKS, 0
+    while position < len(data):  # many are taken a part at a time
+        position = body.feed(data, position)
 
     assert len(body.take_content()) == MAX_CHUNKS
     with pytest.raises(MalformedBody, match=f"more than {MAX_CHUNKS} chunks"):
