@@ -21,7 +21,7 @@ from service.api.http1.limits import ConnectionLimits
 from service.api.methods import AllowedMethods, MethodMiddleware
 from service.api.middleware import Application, RecordMiddleware
 from service.api.pipeline import Pipeline
-from service.api.request_policy import RequestPolicy
+from service.api.policy.request_policy import RequestPolicy
 from service.api.routes import documentation, error_pages, health, metrics, models
 from service.catalog.desired_state import desire_folder
 from service.catalog.loading import LoadOptions

@@ -14,7 +14,7 @@ from service.api.middleware import (
     without_body,
 )
 from service.api.pipeline import Pipeline, Reply
-from service.api.request_policy import OPEN_POLICY, RequestPolicy
+from service.api.policy.request_policy import OPEN_POLICY, RequestPolicy
 from service.errors import RequestError
 from service.log_config import request_id
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from starlette.routing import BaseRoute, Match
 
 from service.api.middleware import PROBLEM, Application, Receive, Scope, Send, send_response
-from service.api.request_policy import RequestPolicy
+from service.api.policy.request_policy import RequestPolicy
 
 _ALL_METHODS = "GET, HEAD, POST"
 _NO_CONTENT = 204

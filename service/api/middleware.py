@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from service.api.policy.request_policy import OPEN_POLICY, RequestPolicy
 from service.api.problems import (
     Headers,
     detail_of,
@@ -12,7 +13,6 @@ from service.api.problems import (
     problem_headers,
     problem_type,
 )
-from service.api.request_policy import OPEN_POLICY, RequestPolicy
 from service.api.request_record import OTHER_PATHS, RequestRecord
 from service.errors import RequestError
 from service.log_config import request_id

@@ -14,11 +14,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from service.api.authentication import Authenticator, may_use
+from service.api.capacity.open_bytes import OpenBytes
+from service.api.capacity.refusals import Key, Refusals
+from service.api.capacity.turns import Turns
 from service.api.deadline_timer import DeadlineTimer
 from service.api.dialects.dialect import Body, Dialect, Endpoint, Head
 from service.api.exchange import ClientGoneError, Exchange
 from service.api.media_types import JSON
-from service.api.open_bytes import OpenBytes
+from service.api.policy.request_policy import OPEN_POLICY, RequestPolicy
 from service.api.problems import (
     MISTAKEN_REQUESTS,
     Headers,
@@ -28,10 +31,7 @@ from service.api.problems import (
     problem_headers,
     problem_type,
 )
-from service.api.refusals import Key, Refusals
-from service.api.request_policy import OPEN_POLICY, RequestPolicy
 from service.api.request_record import RequestRecord
-from service.api.turns import Turns
 from service.catalog.reconciler import Reconciler
 from service.errors import (
     BodyTooLarge,

@@ -6,9 +6,9 @@ import re
 import time
 from typing import Any
 
+from service.api.policy.request_policy import OPEN_POLICY, RequestPolicy
+from service.api.policy.trace_context import trace_facts
 from service.api.problems import Headers
-from service.api.request_policy import OPEN_POLICY, RequestPolicy
-from service.api.trace_context import trace_facts
 from service.metrics.recorder import Recorder, Stages
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")

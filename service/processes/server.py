@@ -6,7 +6,7 @@ import logging
 import socket
 import sys
 
-from service.api.allowed_hosts import LOCAL_HOSTS
+from service.api.policy.allowed_hosts import LOCAL_HOSTS
 from service.app import Service, create_service
 from service.catalog.verifier import single_threaded
 from service.inference.session import choose_provider

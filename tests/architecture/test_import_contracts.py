@@ -23,7 +23,12 @@ CONTRACTS = {
 OFFENCES = {
     "service-layers": ("service/bundle/storage.py", "service.inference.session"),
     "process-layers": ("service/processes/forking.py", "service.processes.supervisor"),
-    "api-layers": ("service/api/problems.py", "service.api.pipeline"),
+    "api-layers": ("service/api/nearest_path.py", "service.api.pipeline"),
+    "policy-layers": (
+        "service/api/policy/allowed_hosts.py",
+        "service.api.policy.request_policy",
+    ),
+    "capacity-layers": ("service/api/capacity/refusals.py", "service.api.capacity.turns"),
     "http1-layers": ("service/api/http1/request_head.py", "service.api.http1.connection"),
     "native-dialect-layers": (
         "service/api/dialects/native/calls.py",

@@ -4,8 +4,8 @@ import asyncio
 
 from uvicorn.server import ServerState
 
+from service.api.capacity.open_bytes import OpenBytes
 from service.api.http1.response_head import CLOSE, CONTINUE, write_head
-from service.api.open_bytes import OpenBytes
 from service.api.pipeline import Reply
 from service.api.problems import Headers
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.api.allowed_hosts import LOCAL_HOSTS, AllowedHosts
+from service.api.policy.allowed_hosts import LOCAL_HOSTS, AllowedHosts
 from service.errors import ConfigurationError, HostNotAllowed
 
 

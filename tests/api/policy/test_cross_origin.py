@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.api.cross_origin import CrossOrigin
+from service.api.policy.cross_origin import CrossOrigin
 from service.errors import ConfigurationError, CrossSiteRequest
 
 OWN = {b"host": b"localhost:8000"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.api.trace_context import trace_facts
+from service.api.policy.trace_context import trace_facts
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.api.refusals import Refusals
-from service.api.turns import TURN_SECONDS, Turns
+from service.api.capacity.refusals import Refusals
+from service.api.capacity.turns import TURN_SECONDS, Turns
 from service.errors import QueueFull
 from tests.api.clients import expect_problem, open_client
 from tests.bundles import PLANE

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from service.api.request_policy import OPEN_POLICY
+from service.api.policy.request_policy import OPEN_POLICY
 from tests.api.clients import SHARED_LOOP, TITLES
 from tests.api.sockets import Answer, Server, open_server, request
 from tests.bundles import PLANE

@@ -6,10 +6,10 @@ It costs a few dictionary look-ups a request, and nothing where a setting is not
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from service.api.allowed_hosts import AllowedHosts
-from service.api.cross_origin import CrossOrigin
+from service.api.policy.allowed_hosts import AllowedHosts
+from service.api.policy.cross_origin import CrossOrigin
+from service.api.policy.trusted_proxies import TrustedProxies, read_prefix
 from service.api.problems import Headers
-from service.api.trusted_proxies import TrustedProxies, read_prefix
 from service.settings import Settings
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.api.trusted_proxies import TrustedProxies, read_prefix
+from service.api.policy.trusted_proxies import TrustedProxies, read_prefix
 from service.errors import ConfigurationError
 
 PROXY = ("10.0.0.1", 4711)
