@@ -18,8 +18,9 @@ from collections.abc import Callable
 
 from service.errors import QueueFull
 
-TURN_SECONDS = 0.005
-_MAX_TURN_SECONDS = 0.01
+TURN_SECONDS = 0.01
+_MAX_TURN_SECONDS = 0.02
+_NOTICED_SECONDS = TURN_SECONDS / 2
 _READ_SECONDS_PER_BYTE = 0.5e-9  # copied from the socket, and once more
 _READ_SECONDS = 256 * 1024 * _READ_SECONDS_PER_BYTE  # uvloop reads so many bytes at once
 _REFUSAL_SECONDS = 100e-6  # with its log line
@@ -76,7 +77,7 @@ class Turns:
         """Count work of this turn."""
         self._spent += seconds
         # What has been spent is that of several short turns until a turn of ours begins.
-        if self._spent >= self._budget / 2:
+        if self._spent >= _NOTICED_SECONDS:
             self._schedule()
             if self._spent >= self._budget:
                 self.is_over = True
@@ -134,9 +135,8 @@ class Turns:
         """Let as many requests proceed as a turn has room for, by what one cost lately."""
         self._scheduled = False
         now = time.perf_counter()
-        overspent = max(
-            0.0, self._spent - self._budget
-        )  # responses are written when they are ready
+        # Responses are written when they are ready.
+        overspent = max(0.0, self._spent - self._budget)
         self._budget = TURN_SECONDS
         if self._proceeded:
             # As long as all else takes: rejecting ten times the load must not crowd out the rest.

@@ -133,8 +133,10 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has come."""
-        self._framing.read(data, self)
-        self._pace(len(data))
+        framing = self._framing
+        framing.read(data, self)
+        if framing.held or framing.body is not None:
+            self._pace(len(data))
 
     def eof_received(self) -> bool:
         """Take that the client sends no more; return whether it still gets a response.
@@ -145,7 +147,9 @@ class Connection(asyncio.Protocol):
         framing = self._framing
         whole = framing.body is None and not framing.is_in_head
         waits = whole and (self.is_answering or bool(framing.held))
-        if waits and time.monotonic() - self._whole_since < _HALF_CLOSE_SECONDS:
+        began = 0.0 if self.exchange is None else self.exchange.record.started
+        since = max(began, self._whole_since)
+        if waits and time.perf_counter() - since < _HALF_CLOSE_SECONDS:
             self._input_ended = True
         return waits and self._input_ended
 
@@ -254,7 +258,6 @@ class Connection(asyncio.Protocol):
     def begin(self, head: RequestHead, body: bytes | None) -> None:
         """Begin a request, with its body if all of it is there."""
         self.due = NEVER
-        self._whole_since = time.monotonic()
         writer = self._writer
         writer.keep_alive = head.keep_alive and not self._watch.is_leaving
         writer.is_old_client = head.version == "1.0"
@@ -284,7 +287,7 @@ class Connection(asyncio.Protocol):
     def end_body(self) -> None:
         """Take that all of a body has come."""
         self.due = NEVER
-        self._whole_since = time.monotonic()
+        self._whole_since = time.perf_counter()
         if self.application is not None:
             self.application.end_body()
         elif self.exchange is None:
@@ -338,6 +341,7 @@ class Connection(asyncio.Protocol):
             _start_task(self._work(exchange, body))
 
     def _open_application(self, head: RequestHead, body: bytes | None) -> None:
+        self._whole_since = time.perf_counter()
         addresses = self._transport.get_extra_info("sockname"), self._peer
         scope = scope_of(head, self._app_state, *addresses)
         application = ApplicationExchange(self._app, self, head, scope)
@@ -400,8 +404,11 @@ class Connection(asyncio.Protocol):
         if self._writer.is_paused:
             self._rest()
             return
-        self._framing.waits = False
-        if self._framing.held:
+        framing = self._framing
+        framing.waits = False
+        if framing.body is None and not (framing.held or self._input_ended):
+            self.due = time.monotonic() + self._limits.keep_alive_seconds
+        elif framing.held:
             # Not in the task's own context: the next request would see what this one set.
             asyncio.get_running_loop().call_soon(self._read_held, context=self._context)
         else:

@@ -16,6 +16,7 @@ from service.api.http1.request_head import (
 from service.errors import RequestError
 
 _MAX_KEPT_HEAD_BYTES = 1024
+_LINE_END_BYTES = b"\r\n"
 _LINE_ENDS = re.compile(rb"[\r\n]{1,64}")
 
 
@@ -115,7 +116,9 @@ class Framing:
                 self.held = data[position:]
                 return
             else:
-                position = self._read_head(data, _skip_line_ends(data, position), taker)
+                if data[position] in _LINE_END_BYTES:
+                    position = _skip_line_ends(data, position)
+                position = self._read_head(data, position, taker)
                 if position < len(data) and not self.waits and self.body is None:
                     taker.spend_refusing()
 
@@ -139,7 +142,8 @@ class Framing:
                 self._partial_head = PartialHead()
                 self._keep_head(self._partial_head, data[position:], taker)
             return len(data)
-        head = self._parse(data[position:end], taker)
+        raw_head = data[position:end]
+        head = self._last_head if raw_head == self._last_raw_head else self._parse(raw_head, taker)
         if head is None:
             return end
         self.waits = True
@@ -159,15 +163,13 @@ class Framing:
 
     def _parse(self, raw_head: bytes, taker: RequestTaker) -> RequestHead | None:
         """Parse a head, or say why what came is none."""
-        head = self._last_head
-        if raw_head != self._last_raw_head or head is None:
-            try:
-                head = read_head(raw_head)
-            except RequestError as error:
-                taker.refuse(error)
-                return None
-            if len(raw_head) <= _MAX_KEPT_HEAD_BYTES:
-                self._last_raw_head, self._last_head = raw_head, head
+        try:
+            head = read_head(raw_head)
+        except RequestError as error:
+            taker.refuse(error)
+            return None
+        if len(raw_head) <= _MAX_KEPT_HEAD_BYTES:
+            self._last_raw_head, self._last_head = raw_head, head
         return head
 
     def _read_body(
@@ -190,6 +192,4 @@ class Framing:
 
 def _skip_line_ends(data: bytes, position: int) -> int:
     """Skip a few line ends, which some clients send between two requests."""
-    if data[position] not in b"\r\n":
-        return position
     return cast("re.Match[bytes]", _LINE_ENDS.match(data, position)).end()

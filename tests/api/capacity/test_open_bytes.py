@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -32,7 +33,11 @@ def test_what_would_exceed_the_limit_is_not_held() -> None:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tiny_models_dir: Path) -> AsyncGenerator[Server]:
-    limits = {"max_open_bytes": LIMIT, "max_body_bytes": 50_000, "max_response_bytes": 60_000}
+    limits: dict[str, Any] = {
+        "max_open_bytes": LIMIT,
+        "max_body_bytes": 50_000,
+        "max_response_bytes": 60_000,
+    }
     async with open_server(tiny_models_dir, request_timeout_seconds=0.5, **limits) as server:
         yield server
 

@@ -61,7 +61,7 @@ class NativeEndpoint:
         """Read a body; see ``Endpoint.parse_request``."""
         values: dict[str, Any] = {}
         try:
-            if media_type == FORM or is_compressed(head.headers):
+            if media_type == FORM or b"content-encoding" in head.headers:
                 body = self._unpack(head, media_type, body)
             if media_type == JSON and body and body[0] != _OBJECT:
                 media_type, body = told_by_first_bytes(content_type_of(head), body)
