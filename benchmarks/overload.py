@@ -348,7 +348,7 @@ def write_request(dialect: str, model: str, shape: tuple[int, ...], rows: int) -
     """Write a ``/reconstruct`` of random rows."""
     values = np.random.default_rng(7).random((rows, *shape), np.float32)
     request = DIALECTS[dialect].write(values)
-    fields = {"Host": "x", **request.headers, "Content-Length": len(request.content)}
+    fields = {"Host": "localhost", **request.headers, "Content-Length": len(request.content)}
     lines = [f"{name}: {value}" for name, value in fields.items()]
     head = "\r\n".join([f"POST /reconstruct?model={model} HTTP/1.1", *lines, "", ""])
     return head.encode() + request.content

@@ -13,6 +13,7 @@ from service.metrics.recorder import Recorder, Stages
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _SERVER_ERROR = 500
+_UNAVAILABLE = 503
 _MAX_LOGGED_PATH = 256
 OTHER_PATHS = "other"
 """What requests are counted as whose path is not one of the service's."""
@@ -134,7 +135,9 @@ class RequestRecord:
             self._log_line(status, seconds, {} if problem is None else {"problem": problem})
 
     def _log_line(self, status: int, seconds: float, details: dict[str, str | int]) -> None:
-        level = logging.ERROR if status >= _SERVER_ERROR else logging.INFO
+        # What asks a client to come again is no fault, and under overload most of the lines.
+        is_fault = status >= _SERVER_ERROR and status != _UNAVAILABLE
+        level = logging.ERROR if is_fault else logging.INFO
         if not _access_log.isEnabledFor(level):
             return
         facts: dict[str, Any] = {
