@@ -395,6 +395,10 @@ def test_what_cannot_be_forked_is_loaded_by_each_worker(
         for _ in range(20):
             with Connection(server) as connection:
                 ask(connection)  # never one that still loads
-        loads = [line for line in server.lines() if line["event"] == "bundle ready"]
+        wait_until(lambda: loads(server) >= 2)  # the new one may still load
+        assert loads(server) <= 3
 
-    assert len(loads) in (2, 3)
+
+def loads(server: Server) -> int:
+    """Count how often a worker has loaded a model."""
+    return sum(line["event"] == "bundle ready" for line in server.lines())

@@ -141,8 +141,9 @@ def test_time_in_which_a_stalled_worker_computes_is_not_idle(
         worker.check_heartbeat(START + 6 * HEARTBEAT_CHECK_SECONDS)
 
     assert stalled == 5 * HEARTBEAT_CHECK_SECONDS
-    # The first check only sees that it has computed before.
-    assert idle == (0 if kind == "busy" else 4 * HEARTBEAT_CHECK_SECONDS)
+    # The first check may only see that it has computed before.
+    checks = (0,) if kind == "busy" else (4, 5)
+    assert idle in [number * HEARTBEAT_CHECK_SECONDS for number in checks]
     assert (worker.stalled_seconds, worker.idle_seconds) == (0, 0)
 
 
