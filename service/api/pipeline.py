@@ -179,8 +179,8 @@ class Pipeline:
 
     def close_exchange(self, exchange: Exchange) -> None:
         """Forget an exchange whose response is ready: its deadline, and what it held."""
-        self.timer.exchanges.discard(exchange)
-        self.open_bytes.held -= exchange.held_bytes
+        self.timer.remove(exchange)
+        self.open_bytes.give_back(exchange.held_bytes)
         exchange.held_bytes = 0
 
     def _check_body_bytes(self, body_bytes: int) -> None:
@@ -188,10 +188,7 @@ class Pipeline:
             raise BodyTooLarge(f"the limit is {self._max_body_bytes} bytes")
 
     def _hold(self, exchange: Exchange, count: int) -> None:
-        budget = self.open_bytes
-        if budget.held + count > budget.limit:
-            raise budget.exhausted(count)
-        budget.held += count
+        self.open_bytes.take(count)
         exchange.held_bytes += count
 
     def answer_options(self, exchange: Exchange) -> Reply:

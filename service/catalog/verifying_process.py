@@ -180,7 +180,9 @@ class _VerifyingProcess:
             )
         if exit_code == -signal.SIGKILL:
             return _failed("its process was killed, probably for want of memory")
-        cause = signal.Signals(-exit_code).name if exit_code < 0 else f"status {exit_code}"
+        cause = f"signal {-exit_code}" if exit_code < 0 else f"status {exit_code}"
+        with contextlib.suppress(ValueError):  # a signal without a name
+            cause = signal.Signals(-exit_code).name
         return _failed(f"its process ended with {cause}")
 
     def _kill_late_children(self) -> None:

@@ -31,14 +31,10 @@ class OpenBytes:
             MemoryFull: They would be too many; none of them is held.
         """
         if self.held + count > self.limit:
-            raise self.exhausted(count)
+            raise MemoryFull(
+                f"{self.held} bytes are open; {count} more would exceed the limit of {self.limit}"
+            )
         self.held += count
-
-    def exhausted(self, count: int) -> MemoryFull:
-        """Say why so many bytes more cannot be held."""
-        return MemoryFull(
-            f"{self.held} bytes are open; {count} more would exceed the limit of {self.limit}"
-        )
 
     def add(self, count: int) -> None:
         """Hold so many bytes more, or fewer, whatever the limit: they are there already."""

@@ -24,6 +24,7 @@ _NOTICED_SECONDS = TURN_SECONDS / 2
 _READ_SECONDS_PER_BYTE = 0.5e-9  # copied from the socket, and once more
 _READ_SECONDS = 256 * 1024 * _READ_SECONDS_PER_BYTE  # uvloop reads so many bytes at once
 _REFUSAL_SECONDS = 100e-6  # with its log line
+_DROP_SECONDS = 500e-6  # what is left of a rejected body, and to reject what follows it
 _WEIGHT = 0.2
 _FIRST_GUESS_SECONDS = 0.0025
 
@@ -153,13 +154,13 @@ class Turns:
                 self.waiting -= 1
                 self._proceeded += 1
                 room -= self._work_seconds
-        for bodies in (self._readers, self._droppers):
-            if bodies:  # at least one of either kind, so that neither waits for ever
+        for bodies, cost in ((self._readers, _READ_SECONDS), (self._droppers, _DROP_SECONDS)):
+            if bodies:  # at least one of either kind, so that neither starves
                 bodies.popleft()()
-                room -= _READ_SECONDS
+                room -= cost
             while bodies and room > self._spent:  # what is resumed may work at once
                 bodies.popleft()()
-                room -= _READ_SECONDS
+                room -= cost
         self.is_over = self.waiting > 0
         if self._proceeded or self._readers or self._droppers:
             self._schedule()

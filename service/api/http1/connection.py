@@ -37,6 +37,8 @@ from service.errors import (
 from service.process_status import WorkerStatus
 
 _MAX_PIECES = 1000  # tiny ones take twenty times the memory of their bytes
+_UNAVAILABLE = 503
+_MAX_LINGER_BYTES = 4 * 1024 * 1024  # dropped so that a client sees why its connection ends
 _HALF_CLOSE_SECONDS = 0.05  # from the end of a request to that of what its client sends
 
 
@@ -134,6 +136,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what has come."""
         framing = self._framing
+        if self._lingering:
+            self._received_bytes += len(data)
+            if self._received_bytes - self._received_before > _MAX_LINGER_BYTES:
+                self._transport.abort()
+            return
         framing.read(data, self)
         if framing.held or framing.body is not None:
             self._pace(len(data))
@@ -212,18 +219,18 @@ class Connection(asyncio.Protocol):
         if framing.body is not None:
             self._pipeline.turns.spend_reading(body_bytes)
             if framing.held or self.is_turn_over:
-                self._await_turn()
+                self._await_turn(wanted=self.is_answering)
         elif framing.held:
             self._transport.pause_reading()
             if not framing.waits:
-                self._await_turn()
+                self._await_turn(wanted=True)
 
-    def _await_turn(self) -> None:
+    def _await_turn(self, *, wanted: bool) -> None:
         """Read on in a later turn of the event loop."""
         self._transport.pause_reading()
         if not self._awaits_turn:
             self._awaits_turn = True
-            wanted, begun = self._framing.body is None or self.is_answering, len(self._pieces) > 1
+            begun = len(self._pieces) > 1
             self._pipeline.turns.resume_later(self._read_on, wanted=wanted, begun=begun)
 
     def _read_on(self) -> None:
@@ -245,7 +252,7 @@ class Connection(asyncio.Protocol):
     @property
     def is_turn_over(self) -> bool:
         """Whether what is left has to wait for another turn of the event loop."""
-        return self._pipeline.turns.is_over
+        return self._awaits_turn or self._pipeline.turns.is_over
 
     def spend(self, seconds: float) -> None:
         """Count reading as work of this turn of the event loop."""
@@ -393,6 +400,10 @@ class Connection(asyncio.Protocol):
         if reply.closes:
             self._writer.keep_alive = False
         self._writer.write_reply(reply)
+        if reply.status == _UNAVAILABLE and self._writer.keep_alive:
+            # What its client sends next is read when there is time for it: refusing ten times the
+            # load as fast as it comes would leave none for what has been taken.
+            self._await_turn(wanted=False)
         self._go_on()
 
     def _go_on(self) -> None:
@@ -441,6 +452,7 @@ class Connection(asyncio.Protocol):
         self._framing.stop()
         if reads_on and self._transport.can_write_eof():
             self._lingering = True
+            self._received_before = self._received_bytes
             self._transport.resume_reading()
             self._transport.write_eof()
             self.due = now + limits.linger_seconds

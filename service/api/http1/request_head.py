@@ -115,7 +115,7 @@ def _split_url(url: bytes, method: bytes) -> tuple[str, bytes]:
     try:
         parsed = parse_url(url)
     except HttpParserInvalidURLError as error:
-        raise MalformedHead("the request's target is no path and no URL") from error
+        raise MalformedHead("the request's target is neither a path nor a URL") from error
     return (parsed.path or b"/").decode("latin-1"), parsed.query or b""
 
 
@@ -125,7 +125,7 @@ def _check(headers: Mapping[bytes, bytes], fields: Headers, version: str) -> Non
         raise MalformedHead("the request is not one of HTTP/1.1 or HTTP/1.0")
     _check_transfer_encoding(headers)
     if b"transfer-encoding" in headers and version == "1.0":
-        raise MalformedHead("HTTP/1.0 has no chunked bodies")
+        raise MalformedHead("HTTP/1.0 does not define chunked bodies; send Content-Length")
     hosts = sum(name == b"host" for name, _ in fields)
     if hosts > 1 or (hosts == 0 and version == "1.1"):
         raise MalformedHead(f"a request has one Host header; this one has {hosts}")
